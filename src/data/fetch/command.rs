@@ -1,0 +1,126 @@
+//! Running the ordinary clients (package managers, curl, tar): found on the search path, given their arguments as they
+//! are, never through a shell.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Seek};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::interrupt;
+
+/// Why a way to the data did not lead there.
+pub(super) enum Failure {
+    /// This way failed; the next one may not.
+    Reason(String),
+    /// No use going on: the user pressed stop.
+    Stop(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Interrupted(_) => Self::Stop(error),
+            other => Self::Reason(other.to_string()),
+        }
+    }
+}
+
+/// No single command may take longer than this.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// The programs that can be run: those in the folders of a search path.
+#[derive(Clone, Copy)]
+pub(super) struct Programs<'a> {
+    pub(super) search_path: &'a OsStr,
+}
+
+impl Programs<'_> {
+    fn find(self, program: &str) -> Result<PathBuf, Failure> {
+        let runs = |path: &PathBuf| {
+            path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+        };
+        std::env::split_paths(self.search_path)
+            .map(|folder| folder.join(program))
+            .find(runs)
+            .ok_or_else(|| Failure::Reason(format!("{program} is not installed (not found on PATH)")))
+    }
+
+    /// Whether a program of that name is there.
+    pub(super) fn have(self, program: &str) -> bool {
+        self.find(program).is_ok()
+    }
+
+    /// Runs a program in `dir` until it ends, looking at the stop button meanwhile.
+    pub(super) fn run(self, program: &str, args: &[&OsStr], dir: &Path) -> Result<(), Failure> {
+        let path = self.find(program)?;
+        let could_not = |e: std::io::Error| Failure::Reason(format!("{program} could not be run: {e}"));
+        let mut said = tempfile::tempfile().map_err(could_not)?;
+        let mut child = Command::new(&path)
+            .args(args)
+            .current_dir(dir)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(said.try_clone().map_err(could_not)?)
+            .spawn()
+            .map_err(could_not)?;
+        let started = Instant::now();
+        let mut nap = Duration::from_millis(2);
+        let status = loop {
+            match child.try_wait().map_err(could_not)? {
+                Some(status) => break status,
+                None => {
+                    let stop = interrupt::check().err().map(Failure::Stop);
+                    let late = started.elapsed() > LIMIT;
+                    let late =
+                        late.then(|| Failure::Reason(format!("{program} had not ended after {LIMIT:?}")));
+                    if let Some(failure) = stop.or(late) {
+                        // It may have ended by itself meanwhile: either way it is gone after `wait`.
+                        let _ = child.kill();
+                        let _ = child.wait();
+                        return Err(failure);
+                    }
+                }
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(Duration::from_millis(50));
+        };
+        if status.success() {
+            return Ok(());
+        }
+        // Ctrl-C reaches the program too: then its end is no reason to try the next way.
+        interrupt::check()?;
+        let mut text = Vec::new();
+        if said.rewind().is_ok() {
+            let _ = said.read_to_end(&mut text);
+        }
+        Err(Failure::Reason(format!(
+            "{program} ended with {status}: {}",
+            gist(&String::from_utf8_lossy(&text))
+        )))
+    }
+}
+
+/// The lines of what a program said that tell something, the first three of them, in one line.
+fn gist(text: &str) -> String {
+    // npm closes with where its log lies, apt-get opens with remarks on its sandbox: both are no reasons.
+    let noise =
+        |line: &str| line.is_empty() || line.contains("complete log of this run") || line.starts_with("W: ");
+    let told = |line: &&str| !noise(line);
+    let lines =
+        text.lines().map(|line| line.trim().trim_start_matches("npm error").trim_start()).filter(told);
+    let gist = lines.take(3).collect::<Vec<_>>().join("; ");
+    match gist.char_indices().nth(400) {
+        _ if gist.is_empty() => "it said nothing".to_owned(),
+        None => gist,
+        Some((end, _)) => format!("{} …", &gist[..end]),
+    }
+}
+
+/// The arguments of a command, of strings and paths alike.
+pub(super) fn args<'a>(words: &'a [&'a str], last: &'a [OsString]) -> Vec<&'a OsStr> {
+    words.iter().map(OsStr::new).chain(last.iter().map(OsString::as_os_str)).collect()
+}

@@ -1,0 +1,183 @@
+//! The files of the named data sets: reading any of their forms, checked against what the data set promises, and writing
+//! the one form that the cache holds.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use tch::Tensor;
+
+use super::catalog::{Facts, Kind, Layout};
+use super::examples::Examples;
+use super::files;
+use super::strips::{self, StripSize};
+use super::{cifar, idx};
+use crate::error::{Error, Result};
+
+/// Images in one batch of CIFAR-10.
+const BATCH: usize = 10_000;
+
+/// The training set or the test set, as bytes.
+#[derive(Default)]
+pub(super) struct Part {
+    /// `[N, C, H, W]`.
+    pub(super) images: Vec<u8>,
+    /// `[N]`.
+    pub(super) labels: Vec<u8>,
+}
+
+impl Part {
+    /// As tensors: `u8 [N, C, H, W]` and `i64 [N]`.
+    pub(super) fn into_examples(self, facts: &Facts) -> Result<Examples> {
+        let mut size = vec![self.labels.len() as i64];
+        size.extend(facts.shape.map(|d| d as i64));
+        let images = Tensor::f_from_data_size(&self.images, &size, tch::Kind::Uint8)?;
+        let labels: Vec<i64> = self.labels.iter().map(|&label| i64::from(label)).collect();
+        Examples::new(images, Tensor::f_from_slice(&labels)?, facts.classes.len())
+    }
+}
+
+/// Reads training and test set from the files of `kind` in `dir` or below it.
+pub(super) fn read(kind: Kind, dir: &Path) -> Result<[Part; 2]> {
+    let about = std::fs::metadata(dir).map_err(Error::io(dir, "looking for the data set's files"))?;
+    if !about.is_dir() {
+        return Err(Error::bad_file(dir, format!("a folder with the files of {kind}"), "a file"));
+    }
+    let facts = kind.facts();
+    match facts.layout {
+        Layout::Idx => {
+            let first = find_idx(dir, "train-images", 3)?;
+            let dir = first.parent().unwrap_or(dir);
+            let part = |name, n| -> Result<Part> {
+                let images = read_idx_images(&find_idx(dir, &format!("{name}-images"), 3)?, facts, n)?;
+                let labels = read_idx_labels(&find_idx(dir, &format!("{name}-labels"), 1)?, facts, n)?;
+                Ok(Part { images, labels })
+            };
+            Ok([part("train", facts.n_train)?, part("t10k", facts.n_test)?])
+        }
+        Layout::CifarBatches => {
+            let first = files::find(dir, &["data_batch_1.bin", "data_batch_1.png"])?;
+            let dir = first.parent().unwrap_or(dir);
+            if first.extension().is_some_and(|e| e == "png") {
+                read_strips(dir, facts)
+            } else {
+                read_batches(dir)
+            }
+        }
+    }
+}
+
+/// The file of that name as any of the mirrors writes it.
+fn find_idx(dir: &Path, name: &str, n_dims: usize) -> Result<PathBuf> {
+    let (dash, dot) = (format!("{name}-idx{n_dims}-ubyte"), format!("{name}.idx{n_dims}-ubyte"));
+    files::find(dir, &[&dash, &format!("{dash}.gz"), &dot, &format!("{dot}.gz")])
+}
+
+fn read_idx_images(path: &Path, facts: &Facts, n: usize) -> Result<Vec<u8>> {
+    let [_, height, width] = facts.shape;
+    expect_dims(path, idx::read(path)?, &[n, height, width], facts)
+}
+
+fn read_idx_labels(path: &Path, facts: &Facts, n: usize) -> Result<Vec<u8>> {
+    let labels = expect_dims(path, idx::read(path)?, &[n], facts)?;
+    files::check_labels(path, &labels, facts.classes.len())?;
+    Ok(labels)
+}
+
+fn expect_dims(path: &Path, idx: idx::Idx, dims: &[usize], facts: &Facts) -> Result<Vec<u8>> {
+    if idx.dims == dims {
+        return Ok(idx.values);
+    }
+    let expected = format!("dimensions {}, as {} has them", idx::by(dims), facts.name);
+    Err(Error::bad_file(path, expected, idx::by(&idx.dims)))
+}
+
+fn read_batches(dir: &Path) -> Result<[Part; 2]> {
+    let mut train = Part { images: Vec::with_capacity(5 * BATCH * cifar::IMAGE_BYTES), labels: Vec::new() };
+    for number in 1..=5 {
+        let batch = cifar::read_batch(dir.join(format!("data_batch_{number}.bin")), Some(BATCH))?;
+        train.images.extend_from_slice(&batch.images);
+        train.labels.extend_from_slice(&batch.labels);
+    }
+    let cifar::Batch { images, labels } = cifar::read_batch(dir.join("test_batch.bin"), Some(BATCH))?;
+    Ok([train, Part { images, labels }])
+}
+
+fn read_strips(dir: &Path, facts: &Facts) -> Result<[Part; 2]> {
+    let [_, height, width] = facts.shape;
+    let size = StripSize { n_images: Some(BATCH), height, width };
+    // "lables" is how the package spells it.
+    let labels = |name, n| {
+        let path = files::find(dir, &[&format!("{name}_lables.json"), &format!("{name}_labels.json")])?;
+        strips::read_labels(path, Some(n), facts.classes.len())
+    };
+    let mut train = Part {
+        images: Vec::with_capacity(facts.n_train * cifar::IMAGE_BYTES),
+        labels: labels("train", facts.n_train)?,
+    };
+    let test_labels = labels("test", facts.n_test)?;
+    for number in 1..=5 {
+        train.images.extend(strips::read_images(dir.join(format!("data_batch_{number}.png")), size)?);
+    }
+    let test_images = strips::read_images(dir.join("test_batch.png"), size)?;
+    Ok([train, Part { images: test_images, labels: test_labels }])
+}
+
+/// A file of the cache, in pieces that follow one another.
+pub(super) struct Whole<'a> {
+    pub(super) name: &'static str,
+    pub(super) header: Vec<u8>,
+    pub(super) body: std::borrow::Cow<'a, [u8]>,
+}
+
+impl Whole<'_> {
+    pub(super) fn n_bytes(&self) -> u64 {
+        (self.header.len() + self.body.len()) as u64
+    }
+
+    pub(super) fn sha256(&self) -> String {
+        files::sha256(&[&self.header, &self.body])
+    }
+
+    /// Writes it into `dir` and has it on the disk.
+    pub(super) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(self.name);
+        let mut file = File::create(&path).map_err(Error::io(&path, "creating the file"))?;
+        file.write_all(&self.header)
+            .and_then(|()| file.write_all(&self.body))
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io(&path, "writing"))
+    }
+}
+
+/// The files in the form that they were published in, unpacked, whatever form they were read from; in the order of
+/// `facts.files`.
+pub(super) fn published_form<'a>(kind: Kind, [train, test]: &'a [Part; 2]) -> Vec<Whole<'a>> {
+    let facts = kind.facts();
+    let names = facts.files.iter().map(|(name, _)| *name);
+    match facts.layout {
+        Layout::Idx => {
+            let [_, height, width] = facts.shape;
+            let images = |part: &'a Part| (vec![part.labels.len(), height, width], &part.images);
+            let labels = |part: &'a Part| (vec![part.labels.len()], &part.labels);
+            let contents = [images(train), labels(train), images(test), labels(test)];
+            let whole = |(name, (dims, body)): (_, (Vec<usize>, &'a Vec<u8>))| Whole {
+                name,
+                header: idx::header(&dims),
+                body: body.as_slice().into(),
+            };
+            names.zip(contents).map(whole).collect()
+        }
+        Layout::CifarBatches => {
+            let batches = [train, test].into_iter().flat_map(|part| {
+                part.images.chunks(BATCH * cifar::IMAGE_BYTES).zip(part.labels.chunks(BATCH))
+            });
+            let whole = |(name, (images, labels))| Whole {
+                name,
+                header: Vec::new(),
+                body: cifar::records(images, labels).into(),
+            };
+            names.zip(batches).map(whole).collect()
+        }
+    }
+}
