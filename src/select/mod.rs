@@ -1,0 +1,201 @@
+//! Which samples an epoch trains on: all of them, a random part, or the part that GLISTER picks.
+
+mod glister;
+mod grid;
+mod loader;
+
+pub use glister::{LastLayer, RGreedy};
+pub use grid::Grid;
+pub use loader::{Epoch, Loader, last_layer};
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+use crate::error::{Error, Result};
+
+/// Samples chosen out of N.
+#[derive(Debug)]
+pub struct Selection {
+    /// Their positions, `i64 [k]`, each in 0..N and there once.
+    pub indices: Tensor,
+    /// What each promised at the time it was chosen, `f32 [k]`, where the strategy computes that.
+    pub gains: Option<Tensor>,
+}
+
+/// How samples are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Strategy {
+    /// All of the data, every epoch.
+    Full,
+    /// GLISTER-ONLINE, chosen anew every `select_every` epochs.
+    Glister {
+        /// Epochs between two selections; the first is made at the first epoch.
+        select_every: usize,
+        /// The greedy selection.
+        greedy: RGreedy,
+    },
+    /// A new random subset each epoch: the strongest cheap baseline known.
+    FreshRandom,
+    /// One random subset for the whole training.
+    FixedRandom,
+}
+
+/// A strategy and the fraction of the data that it may use in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Select {
+    strategy: Strategy,
+    fraction: f64,
+}
+
+/// The names that [`Select::named`] knows.
+pub const STRATEGIES: [&str; 4] = ["full", "glister", "fresh-random", "fixed-random"];
+
+impl Select {
+    /// All of the data.
+    pub fn full() -> Self {
+        Self { strategy: Strategy::Full, fraction: 1.0 }
+    }
+
+    /// GLISTER-ONLINE with `RGreedy` (15 rounds, η = 0.01, biases and weights), chosen anew every 5 epochs.
+    pub fn glister(fraction: f64) -> Self {
+        Self { strategy: Strategy::Glister { select_every: 5, greedy: RGreedy::default() }, fraction }
+    }
+
+    /// A new random subset each epoch.
+    pub fn fresh_random(fraction: f64) -> Self {
+        Self { strategy: Strategy::FreshRandom, fraction }
+    }
+
+    /// One random subset for the whole training.
+    pub fn fixed_random(fraction: f64) -> Self {
+        Self { strategy: Strategy::FixedRandom, fraction }
+    }
+
+    /// The strategy called `name`, one of [`STRATEGIES`], with its default options.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for another name; [`Error::Argument`] for a fraction outside (0, 1], or below 1 with "full".
+    pub fn named(name: &str, fraction: f64) -> Result<Self> {
+        let select = match name {
+            "full" => Self { fraction, ..Self::full() },
+            "glister" => Self::glister(fraction),
+            "fresh-random" => Self::fresh_random(fraction),
+            "fixed-random" => Self::fixed_random(fraction),
+            _ => {
+                let hint = match crate::error::nearest(name, &STRATEGIES) {
+                    Some(near) => format!("; did you mean '{near}'? There are: {}", STRATEGIES.join(", ")),
+                    None => format!("; there are: {}", STRATEGIES.join(", ")),
+                };
+                return Err(Error::NotFound { kind: "strategy", name: name.to_owned(), hint });
+            }
+        };
+        select.check()?;
+        Ok(select)
+    }
+
+    /// Every strategy with every fraction, the largest fraction first, as an iterator of [`Select`].
+    ///
+    /// # Errors
+    /// As [`Select::named`].
+    pub fn grid(fractions: &[f64], strategies: &[&str]) -> Result<Grid> {
+        Grid::new(fractions, strategies)
+    }
+
+    /// Sets how many epochs a GLISTER subset is kept; other strategies take no notice.
+    #[must_use]
+    pub fn select_every(mut self, epochs: usize) -> Self {
+        if let Strategy::Glister { select_every, .. } = &mut self.strategy {
+            *select_every = epochs;
+        }
+        self
+    }
+
+    /// Sets GLISTER's number of greedy rounds; other strategies take no notice.
+    #[must_use]
+    pub fn rounds(self, rounds: usize) -> Self {
+        self.greedy(|greedy| greedy.rounds = rounds)
+    }
+
+    /// Sets the step size of GLISTER's hypothetical step; other strategies take no notice.
+    #[must_use]
+    pub fn eta(self, eta: f64) -> Self {
+        self.greedy(|greedy| greedy.eta = eta)
+    }
+
+    /// Whether GLISTER looks at the last layer's weights as well as its biases; other strategies take no notice.
+    #[must_use]
+    pub fn linear_layer(self, linear_layer: bool) -> Self {
+        self.greedy(|greedy| greedy.linear_layer = linear_layer)
+    }
+
+    /// The strategy.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// The strategy's name, one of [`STRATEGIES`].
+    pub fn name(&self) -> &'static str {
+        match self.strategy {
+            Strategy::Full => "full",
+            Strategy::Glister { .. } => "glister",
+            Strategy::FreshRandom => "fresh-random",
+            Strategy::FixedRandom => "fixed-random",
+        }
+    }
+
+    /// The fraction of the training set used in an epoch, in (0, 1].
+    pub fn fraction(&self) -> f64 {
+        self.fraction
+    }
+
+    /// How many of `n` samples that is: n·fraction rounded, but at least 1.
+    pub fn budget(&self, n: i64) -> i64 {
+        ((n as f64 * self.fraction).round() as i64).clamp(1, n.max(1))
+    }
+
+    /// The strategy's own settings by name, to be kept with a run.
+    pub fn options(&self) -> BTreeMap<&'static str, serde_json::Value> {
+        match self.strategy {
+            Strategy::Glister { select_every, greedy } => BTreeMap::from([
+                ("select_every", select_every.into()),
+                ("rounds", greedy.rounds.into()),
+                ("eta", greedy.eta.into()),
+                ("linear_layer", greedy.linear_layer.into()),
+            ]),
+            Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
+            return Err(Error::argument("fraction", "a number above 0 and up to 1", self.fraction));
+        }
+        match self.strategy {
+            Strategy::Full if self.fraction < 1.0 => {
+                Err(Error::argument("fraction of 'full'", "1", self.fraction))
+            }
+            Strategy::Glister { select_every: 0, .. } => {
+                Err(Error::argument("select_every", "1 or more epochs", 0))
+            }
+            Strategy::Glister { greedy, .. } => greedy.check(),
+            Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => Ok(()),
+        }
+    }
+
+    fn greedy(mut self, change: impl FnOnce(&mut RGreedy)) -> Self {
+        if let Strategy::Glister { greedy, .. } = &mut self.strategy {
+            change(greedy);
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Select {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.strategy {
+            Strategy::Full => f.write_str("full"),
+            _ => write!(f, "{} {}", self.name(), self.fraction),
+        }
+    }
+}
