@@ -1,0 +1,232 @@
+//! From data to dataframe: a training's metrics, one seed one result, stopping, and going on.
+
+use std::sync::{Arc, Mutex};
+
+use glisten::interrupt;
+use glisten::prelude::*;
+use glisten::progress::{Listener, RunProgress, set_listener};
+use glisten::track::Status;
+use polars::prelude::DataFrame;
+
+use super::support::split_bars;
+
+/// The stop request and the listener belong to the process: tests that train take turns.
+static TRAINING: Mutex<()> = Mutex::new(());
+
+fn in_turn() -> std::sync::MutexGuard<'static, ()> {
+    TRAINING.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    (folder, store)
+}
+
+fn trainer(data: &Splits) -> Trainer {
+    Trainer::new(LeNet::for_data(data)).epochs(3).batch_size(64)
+}
+
+/// run, metric, step, value of everything but seconds.
+fn results(experiment: &Experiment) -> Vec<(String, i64, f64)> {
+    let points = experiment.store().metric_points(Some(experiment.name()), None).unwrap();
+    points
+        .into_iter()
+        .filter(|point| !point.metric.ends_with(":seconds"))
+        .map(|point| (point.metric, point.step, point.value))
+        .collect()
+}
+
+fn number(runs: &DataFrame, column: &str, row: usize) -> f64 {
+    runs.column(column)
+        .unwrap()
+        .cast(&polars::prelude::DataType::Float64)
+        .unwrap()
+        .f64()
+        .unwrap()
+        .get(row)
+        .unwrap()
+}
+
+#[test]
+fn a_training_learns_and_its_run_has_every_metric() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let study = Experiment::create_in(&store, "bars").unwrap();
+    let data = split_bars(2000);
+    let fitted = trainer(&data).epochs(4).fit(&data, &study).unwrap();
+    assert!(fitted.test_accuracy.unwrap() > 0.9, "{fitted:?}");
+    let record = &store.run_records(Some("bars")).unwrap()[0];
+    assert_eq!(record.status, Status::Completed);
+    for metric in [
+        "train:loss",
+        "train:accuracy",
+        "validation:loss",
+        "validation:accuracy",
+        "epoch:seconds",
+        "selection:seconds",
+    ] {
+        assert_eq!(record.metrics[metric].count, 4, "{metric}");
+    }
+    for metric in ["test:loss", "test:accuracy", "run:seconds"] {
+        assert_eq!(record.metrics[metric].count, 1, "{metric}");
+    }
+    let runs = study.runs().unwrap();
+    let metrics = study.metrics().unwrap();
+    let accuracies: Vec<f64> = results(&study)
+        .into_iter()
+        .filter(|(name, ..)| name == "validation:accuracy")
+        .map(|(.., value)| value)
+        .collect();
+    let highest = accuracies.iter().copied().fold(f64::MIN, f64::max);
+    assert_eq!(number(&runs, "validation:accuracy.max", 0), highest);
+    assert_eq!(number(&runs, "validation:accuracy.last", 0), accuracies[3]);
+    assert_eq!(number(&runs, "validation:accuracy.count", 0), 4.0);
+    assert_eq!(number(&runs, "fraction", 0), 1.0);
+    assert_eq!(metrics.shape(), (4 * 6 + 3, 4));
+    let chart = study.chart("validation:accuracy").unwrap();
+    assert!(
+        chart.svg().starts_with("<svg") && chart.description().contains("1 run"),
+        "{}",
+        chart.description()
+    );
+    let message = study.chart("validation:acuracy").unwrap_err().to_string();
+    assert!(message.contains("did you mean 'validation:accuracy'"), "{message}");
+}
+
+#[test]
+fn one_seed_gives_one_result_whatever_ran_before() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let data = split_bars(900);
+    for (number, select) in [
+        Select::full(),
+        Select::glister(0.3).select_every(2),
+        Select::fresh_random(0.3),
+        Select::fixed_random(0.3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let fit = |name: String, seed| {
+            let study = Experiment::create_in(&store, &name).unwrap();
+            trainer(&data).select(select).seed(seed).fit(&data, &study).unwrap();
+            results(&study)
+        };
+        let first = fit(format!("first {number}"), 5);
+        fit(format!("another seed {number}"), 6);
+        let again = fit(format!("again {number}"), 5);
+        assert_eq!(first, again, "{select}");
+        assert_ne!(
+            first,
+            results(&Experiment::open_in(&store, &format!("another seed {number}")).unwrap()),
+            "{select}"
+        );
+    }
+}
+
+#[test]
+fn a_stopped_run_is_stored_with_its_metrics_and_resume_does_what_is_missing() {
+    struct StopAfterTwo;
+    impl Listener for StopAfterTwo {
+        fn run(&self, progress: &RunProgress) {
+            if progress.epoch == 2 {
+                interrupt::request();
+            }
+        }
+        fn run_ended(&self, _: &RunProgress, _: &str) {}
+        fn note(&self, _: &str) {}
+    }
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let data = split_bars(600);
+    let study = Experiment::resume_in(&store, "stopped").unwrap();
+    set_listener(Some(Arc::new(StopAfterTwo)));
+    let error = trainer(&data).fit(&data, &study).unwrap_err();
+    set_listener(None);
+    interrupt::clear();
+    assert!(matches!(error, Error::Interrupted(_)));
+    assert_eq!(error.to_string(), "interrupted: run 'full seed 0' is stored as stopped after 2 of 3 epochs");
+    let record = &store.run_records(Some("stopped")).unwrap()[0];
+    assert_eq!((record.status, record.metrics["train:loss"].count), (Status::Stopped, 2));
+
+    let fitted = trainer(&data).fit(&data, &study).unwrap();
+    assert!(!fitted.reused, "a stopped run is done again");
+    let again = trainer(&data).fit(&data, &study).unwrap();
+    assert!(again.reused, "a completed one is not");
+    assert_eq!((again.run.as_str(), again.test_accuracy), (fitted.run.as_str(), fitted.test_accuracy));
+    assert!(
+        !trainer(&data).seed(1).fit(&data, &study).unwrap().reused,
+        "another configuration is another piece of work"
+    );
+    let created = Experiment::open_in(&store, "stopped").unwrap();
+    assert!(!trainer(&data).fit(&data, &created).unwrap().reused, "only resume() reuses");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_fails_the_run_and_says_what_helps() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let data = split_bars(600);
+    let study = Experiment::create_in(&store, "diverged").unwrap();
+    let error = trainer(&data).learning_rate(1e6).epochs(5).fit(&data, &study).unwrap_err();
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
+    assert!(error.to_string().contains("a lower learning rate"), "{error}");
+    let record = &store.run_records(Some("diverged")).unwrap()[0];
+    assert_eq!(record.status, Status::Failed);
+    assert!(record.metrics["train:loss"].nonfinite > 0, "the value is kept and counted");
+}
+
+#[test]
+fn what_cannot_be_trained_is_said_before_anything_is_stored() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let data = split_bars(600);
+    let study = Experiment::create_in(&store, "wrong").unwrap();
+    for (trainer, name) in [
+        (trainer(&data).epochs(0), "epochs"),
+        (trainer(&data).batch_size(0), "batch_size"),
+        (trainer(&data).learning_rate(-1.0), "learning_rate"),
+        (trainer(&data).select(Select::glister(0.0)), "fraction"),
+        (trainer(&data).select(Select::glister(f64::NAN)), "fraction"),
+        (trainer(&data).select(Select::glister(0.5).select_every(0)), "select_every"),
+        (trainer(&data).select(Select::glister(0.5).rounds(0)), "rounds"),
+    ] {
+        let message = trainer.fit(&data, &study).unwrap_err().to_string();
+        assert!(message.starts_with(name), "{message}");
+    }
+    assert!(store.run_records(None).unwrap().is_empty());
+}
+
+#[test]
+fn a_sweep_does_every_pair_with_every_seed_once() {
+    let _turn = in_turn();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sweep.toml");
+    let wrong = [
+        ("selection = []", "unknown field `selection`"),
+        ("experiment = 3", "expected a string"),
+        ("experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [1.5]", "fraction"),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glistr\"]\nfractions = [0.5]",
+            "did you mean 'glister'",
+        ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nfull = false",
+            "at least one",
+        ),
+        ("experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nseeds = []", "seeds"),
+        ("experiment = \"x", "sweep.toml"),
+    ];
+    for (text, expected) in wrong {
+        std::fs::write(&path, text).unwrap();
+        let message = Sweep::from_file(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{text}\n{message}");
+    }
+    std::fs::write(&path, "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5]\n[glister]\nselect_every = 3").unwrap();
+    let sweep = Sweep::from_file(&path).unwrap();
+    assert_eq!(sweep.selections().unwrap(), [Select::full(), Select::glister(0.5).select_every(3)]);
+    let example =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps/how-much-data.toml");
+    assert_eq!(Sweep::from_file(example).unwrap().selections().unwrap().len(), 7);
+}
