@@ -1,0 +1,56 @@
+//! What can go wrong between a runs table and a report.
+
+use std::path::PathBuf;
+
+/// What the functions of this crate return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a chart or report could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A column holds something that cannot be read as what it should be.
+    #[error("column `{column}` of the {table} table: expected {expected}, found {found}")]
+    Column {
+        /// Which of the two input tables: `runs` or `metrics`.
+        table: &'static str,
+        /// The column's name.
+        column: String,
+        /// What can be read.
+        expected: &'static str,
+        /// The type that was found.
+        found: String,
+    },
+    /// A column without which the table says nothing is not there.
+    #[error("the {table} table has no column `{column}`; it has {found}")]
+    MissingColumn {
+        /// Which of the two input tables: `runs` or `metrics`.
+        table: &'static str,
+        /// The column's name.
+        column: &'static str,
+        /// The names of the columns that are there.
+        found: String,
+    },
+    /// Polars refused an operation on the input.
+    #[error("the dataframe could not be read")]
+    Polars(#[from] polars::error::PolarsError),
+    /// A chart could not be drawn.
+    #[error("the chart `{chart}` could not be drawn: {reason}")]
+    Drawing {
+        /// What was drawn.
+        chart: String,
+        /// What the drawing library said.
+        reason: String,
+    },
+    /// The page's template could not be filled.
+    #[error("the report's template could not be filled")]
+    Template(#[from] minijinja::Error),
+    /// The file could not be written; what stood at the path before is still there.
+    #[error("the report could not be written to {}", path.display())]
+    Write {
+        /// Where the report should have gone.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,207 @@
+//! The figures of a report: per strategy and fraction, accuracy, what was lost of it, and speedup, over seeds.
+//!
+//! The definitions are those of the project's design page, section "What the figures mean". Only completed runs
+//! enter. Runs are compared within a [`Setting`] only: the same data set, model and number of epochs.
+
+mod group;
+mod table;
+mod verdict;
+
+pub use table::summary_table;
+
+pub(crate) use group::strategy_rank;
+pub(crate) use verdict::{KEPT_ENOUGH, setting_name, signed_points};
+
+use crate::error::Result;
+use crate::statistics::Estimate;
+use crate::table::{Run, read_runs};
+use polars::prelude::DataFrame;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Everything a report says in figures and words about a runs table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The answer, in one or two sentences made from the data.
+    pub headline: String,
+    /// What weakens the answer, or is missing for it, one sentence each.
+    pub caveats: Vec<String>,
+    /// The rows of the runs table.
+    pub n_runs: usize,
+    /// How many of them are completed, and so may enter the figures.
+    pub n_completed: usize,
+    /// How many runs have each other status, by name.
+    pub not_completed: Vec<StatusCount>,
+    /// The figures, one part for each setting; the one with the most runs first.
+    pub settings: Vec<SettingSummary>,
+}
+
+/// How many runs have a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusCount {
+    /// `failed`, `stopped`, `running`, …
+    pub status: String,
+    /// The number of runs.
+    pub n_runs: usize,
+}
+
+/// What runs must share to be compared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Setting {
+    /// The data set's name, where the table gives it.
+    pub dataset: Option<String>,
+    /// The model's name, where the table gives it.
+    pub model: Option<String>,
+    /// The number of epochs, where the table gives it.
+    pub epochs: Option<i64>,
+}
+
+/// The figures of the completed runs of one setting.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SettingSummary {
+    /// What these runs share.
+    pub setting: Setting,
+    /// The number of completed runs.
+    pub n_runs: usize,
+    /// One row for each strategy and fraction: full data first, then by strategy, fractions descending.
+    pub rows: Vec<Row>,
+    /// GLISTER beside fresh random, one for each fraction that GLISTER was run with, descending.
+    pub comparisons: Vec<Comparison>,
+}
+
+impl SettingSummary {
+    /// The row of the full-data runs.
+    pub fn full(&self) -> Option<&Row> {
+        self.row(crate::wording::FULL, 1.0)
+    }
+
+    /// The row of a strategy and fraction.
+    pub fn row(&self, strategy: &str, fraction: f64) -> Option<&Row> {
+        self.rows.iter().find(|row| row.strategy == strategy && group::same_fraction(row.fraction, fraction))
+    }
+}
+
+/// The runs of one strategy with one fraction.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The strategy as the runs table names it, in lower case.
+    pub strategy: String,
+    /// The share of the training data, in (0, 1].
+    pub fraction: f64,
+    /// The number of completed runs.
+    pub n_runs: usize,
+    /// The number of seeds. Runs of the same seed are averaged before anything else, as they are no new evidence.
+    pub n_seeds: usize,
+    /// Test accuracy after the last epoch, between 0 and 1.
+    pub accuracy: Option<Estimate>,
+    /// Mean test accuracy as a share of the full-data runs' mean.
+    pub accuracy_kept: Option<f64>,
+    /// Points (hundredths) of test accuracy below the full-data runs, with the interval of the difference.
+    pub accuracy_lost: Option<Estimate>,
+    /// Seconds of training steps and choosing of full data ÷ the same of these runs.
+    pub speedup: Option<Estimate>,
+    /// The ratio of whole wall times.
+    pub wall_ratio: Option<Estimate>,
+    /// Mean seconds of training steps of a run.
+    pub training_seconds: Option<f64>,
+    /// Mean seconds of choosing of a run.
+    pub selection_seconds: Option<f64>,
+    /// How many runs were measured against the mean of the full-data runs, since none has their seed.
+    pub n_without_same_seed: usize,
+    /// How many runs have no selection time, and so no speedup.
+    pub n_without_selection_seconds: usize,
+}
+
+/// GLISTER and fresh random subsets of the same size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The share of the training data, in (0, 1].
+    pub fraction: f64,
+    /// GLISTER's test accuracy.
+    pub glister: Option<Estimate>,
+    /// Fresh random's test accuracy.
+    pub random: Option<Estimate>,
+    /// GLISTER's accuracy less fresh random's, in points, with the interval of the difference.
+    pub difference: Option<Estimate>,
+    /// GLISTER's speedup over full data.
+    pub glister_speedup: Option<Estimate>,
+    /// Fresh random's speedup over full data.
+    pub random_speedup: Option<Estimate>,
+    /// What the difference shows.
+    pub outcome: Outcome,
+}
+
+/// What a comparison of GLISTER and fresh random shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The whole 95 % interval of the difference is on GLISTER's side.
+    GlisterBetter,
+    /// The whole 95 % interval of the difference is on fresh random's side.
+    RandomBetter,
+    /// The interval holds zero.
+    NoDifferenceShown,
+    /// One of the two has fewer than two seeds, so there is no interval.
+    TooFewSeeds,
+    /// There is no completed fresh-random run with this fraction.
+    RandomMissing,
+    /// One of the two has no test accuracy.
+    AccuracyMissing,
+}
+
+/// The figures and sentences of a runs table.
+///
+/// # Errors
+/// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
+pub fn summarize(runs: &DataFrame) -> Result<Summary> {
+    Ok(summarize_runs(&read_runs(runs)?))
+}
+
+pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
+    let mut by_setting: BTreeMap<Setting, Vec<&Run>> = BTreeMap::new();
+    let mut other_status: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut n_completed, mut n_unusable) = (0, 0);
+    for run in runs {
+        if !run.is_completed() {
+            *other_status.entry(&run.status).or_default() += 1;
+            continue;
+        }
+        n_completed += 1;
+        if run.strategy.is_none() || run.fraction.is_none() {
+            n_unusable += 1;
+            continue;
+        }
+        by_setting.entry(setting_of(run)).or_default().push(run);
+    }
+    let mut settings: Vec<SettingSummary> =
+        by_setting.into_iter().map(|(setting, runs)| group::summarize_setting(setting, &runs)).collect();
+    // The sort is stable: settings with as many runs stay in the order of their names.
+    settings.sort_by_key(|setting| std::cmp::Reverse(setting.n_runs));
+    let not_completed = other_status
+        .into_iter()
+        .map(|(status, n_runs)| StatusCount { status: status.to_owned(), n_runs })
+        .collect();
+    let mut summary = Summary {
+        headline: String::new(),
+        caveats: Vec::new(),
+        n_runs: runs.len(),
+        n_completed,
+        not_completed,
+        settings,
+    };
+    summary.headline = verdict::headline(&summary);
+    summary.caveats = verdict::caveats(&summary, n_unusable);
+    summary
+}
+
+pub(crate) fn setting_of(run: &Run) -> Setting {
+    Setting { dataset: run.dataset.clone(), model: run.model.clone(), epochs: run.epochs }
+}
+
+/// The strategies of some rows, each once, in the report's order.
+pub(crate) fn strategies(rows: &[Row]) -> Vec<String> {
+    let mut names: Vec<String> = rows.iter().map(|row| row.strategy.clone()).collect();
+    names.sort_by(|a, b| strategy_rank(a).cmp(&strategy_rank(b)));
+    names.dedup();
+    names
+}

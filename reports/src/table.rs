@@ -1,0 +1,229 @@
+//! Reads the two input tables into plain structs, forgiving about number types and missing columns.
+
+use crate::error::{Error, Result};
+use crate::wording::FULL;
+use polars::prelude::{Column, DataFrame, DataType};
+use std::collections::BTreeMap;
+
+const RUNS: &str = "runs";
+const METRICS: &str = "metrics";
+
+/// What a row of the runs table says, as far as it says it. Times are in seconds, accuracies between 0 and 1.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Run {
+    pub(crate) name: String,
+    pub(crate) experiment: Option<String>,
+    /// Lower case; `completed` for every run of a table without that column.
+    pub(crate) status: String,
+    pub(crate) strategy: Option<String>,
+    /// Within (0, 1]; full data is 1 whatever the table says.
+    pub(crate) fraction: Option<f64>,
+    pub(crate) seed: Option<i64>,
+    pub(crate) dataset: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) epochs: Option<i64>,
+    pub(crate) test_accuracy: Option<f64>,
+    pub(crate) validation_accuracy_max: Option<f64>,
+    pub(crate) validation_loss_min: Option<f64>,
+    /// Σ `epoch:seconds`.
+    pub(crate) training_seconds: Option<f64>,
+    /// Σ `selection:seconds`; 0 for full data, which chooses nothing.
+    pub(crate) selection_seconds: Option<f64>,
+    pub(crate) wall_seconds: Option<f64>,
+}
+
+impl Run {
+    pub(crate) fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.strategy.as_deref() == Some(FULL)
+    }
+
+    /// Seconds of training steps and of choosing: what a speedup compares.
+    pub(crate) fn counted_seconds(&self) -> Option<f64> {
+        let total = self.training_seconds? + self.selection_seconds?;
+        (total > 0.0 && total.is_finite()).then_some(total)
+    }
+}
+
+/// The rows of a runs table, in their order.
+pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
+    let text = |name| strings(table, RUNS, name);
+    let number = |name: &str| numbers(table, RUNS, name);
+    let (names, experiments, statuses, strategies) =
+        (text("run")?, text("experiment")?, text("status")?, text("strategy")?);
+    let (datasets, models) = (text("dataset")?, text("model")?);
+    let (fractions, seeds, epochs) = (number("fraction")?, number("seed")?, number("epochs")?);
+    let test_accuracies = number("test:accuracy.last")?;
+    let validation_accuracies = number("validation:accuracy.max")?;
+    let validation_losses = number("validation:loss.min")?;
+    let walls = number("run:seconds.last")?;
+    let training = sums(table, "epoch:seconds")?;
+    let selection = sums(table, "selection:seconds")?;
+
+    let run = |row: usize| {
+        let strategy =
+            cell(&strategies, row).map(|name| name.trim().to_lowercase()).filter(|s| !s.is_empty());
+        let is_full = strategy.as_deref() == Some(FULL);
+        let fraction = finite(&fractions, row).filter(|&f| f > 0.0 && f <= 1.0 + 1e-9);
+        let status = match &statuses {
+            None => "completed".to_owned(),
+            Some(_) => {
+                cell(&statuses, row).map_or("unknown".to_owned(), |status| status.trim().to_lowercase())
+            }
+        };
+        let positive = |column, row| finite(column, row).filter(|&value: &f64| value >= 0.0);
+        Run {
+            name: cell(&names, row).unwrap_or_else(|| format!("row {}", row + 1)),
+            experiment: cell(&experiments, row),
+            status,
+            fraction: if is_full { Some(1.0) } else { fraction },
+            strategy,
+            seed: finite(&seeds, row).map(|seed| seed as i64),
+            dataset: cell(&datasets, row),
+            model: cell(&models, row),
+            epochs: finite(&epochs, row).map(|epochs| epochs as i64),
+            test_accuracy: finite(&test_accuracies, row),
+            validation_accuracy_max: finite(&validation_accuracies, row),
+            validation_loss_min: finite(&validation_losses, row),
+            training_seconds: positive(&training, row).filter(|&seconds| seconds > 0.0),
+            selection_seconds: positive(&selection, row).or(is_full.then_some(0.0)),
+            wall_seconds: positive(&walls, row).filter(|&seconds| seconds > 0.0),
+        }
+    };
+    Ok((0..table.height()).map(run).collect())
+}
+
+/// One metric of one run over its steps.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Series {
+    pub(crate) run: String,
+    /// (step, value), by step; only finite values.
+    pub(crate) points: Vec<(f64, f64)>,
+    /// How many values were left out because they are not finite.
+    pub(crate) n_not_finite: usize,
+}
+
+/// The series of `metric`, one a run, in the order in which the runs first appear.
+pub(crate) fn read_series(table: &DataFrame, metric: &str) -> Result<Vec<Series>> {
+    if table.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let required = |name: &'static str, found: bool| {
+        if found {
+            Ok(())
+        } else {
+            Err(Error::MissingColumn { table: METRICS, column: name, found: names_of(table) })
+        }
+    };
+    let (runs, metrics) = (strings(table, METRICS, "run")?, strings(table, METRICS, "metric")?);
+    let (steps, values) = (numbers(table, METRICS, "step")?, numbers(table, METRICS, "value")?);
+    required("run", runs.is_some())?;
+    required("metric", metrics.is_some())?;
+    required("value", values.is_some())?;
+
+    let mut series: Vec<Series> = Vec::new();
+    let mut place: BTreeMap<String, usize> = BTreeMap::new();
+    for row in 0..table.height() {
+        if metrics.as_ref().and_then(|column| column[row].as_deref()) != Some(metric) {
+            continue;
+        }
+        let name = runs.as_ref().and_then(|column| column[row].as_deref()).unwrap_or("");
+        let index = match place.get(name) {
+            Some(&index) => index,
+            None => {
+                place.insert(name.to_owned(), series.len());
+                series.push(Series { run: name.to_owned(), ..Series::default() });
+                series.len() - 1
+            }
+        };
+        let target = &mut series[index];
+        // A table without steps is in the order of its rows.
+        let step = match &steps {
+            Some(_) => finite(&steps, row),
+            None => Some((target.points.len() + target.n_not_finite) as f64),
+        };
+        match (step, finite(&values, row)) {
+            (Some(step), Some(value)) => target.points.push((step, value)),
+            _ => target.n_not_finite += 1,
+        }
+    }
+    for one in &mut series {
+        one.points.sort_by(|left, right| left.0.total_cmp(&right.0));
+    }
+    Ok(series)
+}
+
+/// The metrics that the table holds.
+pub(crate) fn metric_names(table: &DataFrame) -> Result<Vec<String>> {
+    let mut names: Vec<String> =
+        strings(table, METRICS, "metric")?.unwrap_or_default().into_iter().flatten().collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+type Texts = Option<Vec<Option<String>>>;
+type Numbers = Option<Vec<Option<f64>>>;
+
+fn cell(column: &Texts, row: usize) -> Option<String> {
+    column.as_ref().and_then(|values| values[row].clone())
+}
+
+fn finite(column: &Numbers, row: usize) -> Option<f64> {
+    column.as_ref().and_then(|values| values[row]).filter(|value| value.is_finite())
+}
+
+/// Sum of a metric: mean × count, since a runs table never reads the series.
+fn sums(table: &DataFrame, metric: &str) -> Result<Numbers> {
+    let averages = numbers(table, RUNS, &format!("{metric}.avg"))?;
+    let counts = numbers(table, RUNS, &format!("{metric}.count"))?;
+    let (Some(averages), Some(counts)) = (averages, counts) else { return Ok(None) };
+    let sum = |(average, count): (Option<f64>, Option<f64>)| match (average, count) {
+        (Some(average), Some(count)) if count > 0.0 => Some(average * count),
+        _ => None,
+    };
+    Ok(Some(averages.into_iter().zip(counts).map(sum).collect()))
+}
+
+fn find<'a>(table: &'a DataFrame, name: &str) -> Option<&'a Column> {
+    table.column(name).ok()
+}
+
+fn names_of(table: &DataFrame) -> String {
+    let names: Vec<String> =
+        table.get_column_names().iter().take(20).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "no column".to_owned() } else { names.join(", ") }
+}
+
+fn strings(table: &DataFrame, which: &'static str, name: &str) -> Result<Texts> {
+    let Some(column) = find(table, name) else { return Ok(None) };
+    let dtype = column.dtype();
+    if dtype.is_null() {
+        return Ok(Some(vec![None; column.len()]));
+    }
+    if !(dtype.is_string() || dtype.is_primitive_numeric() || dtype.is_bool()) {
+        return Err(wrong(which, name, "text", dtype));
+    }
+    let text = column.cast(&DataType::String)?;
+    Ok(Some(text.str()?.iter().map(|value| value.map(str::to_owned)).collect()))
+}
+
+fn numbers(table: &DataFrame, which: &'static str, name: &str) -> Result<Numbers> {
+    let Some(column) = find(table, name) else { return Ok(None) };
+    let dtype = column.dtype();
+    if dtype.is_null() {
+        return Ok(Some(vec![None; column.len()]));
+    }
+    if !(dtype.is_primitive_numeric() || dtype.is_bool()) {
+        return Err(wrong(which, name, "numbers", dtype));
+    }
+    let number = column.cast(&DataType::Float64)?;
+    Ok(Some(number.f64()?.iter().collect()))
+}
+
+fn wrong(table: &'static str, column: &str, expected: &'static str, found: &DataType) -> Error {
+    Error::Column { table, column: column.to_owned(), expected, found: format!("{found:?}") }
+}

@@ -1,0 +1,416 @@
+//! The report from the outside: figures against numbers worked out by hand, hostile and broken input, the page.
+
+use glisten_reports::summary::{Outcome, Row, Summary, summarize, summary_table};
+use glisten_reports::{Error, Options, chart, render, write};
+use polars::prelude::*;
+
+type Cell = (&'static str, f64, i64, f64, f64, f64);
+
+/// (strategy, fraction, seed, test accuracy, seconds of training an epoch, seconds of choosing an epoch)
+const CELLS: [Cell; 9] = [
+    ("full", 1.0, 0, 0.90, 10.0, 0.0),
+    ("full", 1.0, 1, 0.91, 12.0, 0.0),
+    ("full", 1.0, 2, 0.92, 11.0, 0.0),
+    ("glister", 0.3, 0, 0.89, 3.0, 1.0),
+    ("glister", 0.3, 1, 0.90, 3.0, 1.0),
+    ("glister", 0.3, 2, 0.91, 3.0, 1.0),
+    ("fresh-random", 0.3, 0, 0.87, 3.0, 0.0),
+    ("fresh-random", 0.3, 1, 0.88, 3.0, 0.0),
+    ("fresh-random", 0.3, 2, 0.89, 3.0, 0.0),
+];
+
+fn runs(cells: &[Cell]) -> DataFrame {
+    let column = |value: fn(&Cell) -> f64| cells.iter().map(value).collect::<Vec<f64>>();
+    let n = cells.len();
+    df!(
+        "run" => cells.iter().map(|c| format!("{}-{}-{}", c.0, c.1, c.2)).collect::<Vec<_>>(),
+        "experiment" => vec!["study"; n],
+        "status" => vec!["completed"; n],
+        "strategy" => cells.iter().map(|c| c.0).collect::<Vec<_>>(),
+        "fraction" => column(|c| c.1),
+        "seed" => cells.iter().map(|c| c.2).collect::<Vec<_>>(),
+        "dataset" => vec!["Fashion-MNIST"; n],
+        "model" => vec!["lenet"; n],
+        "epochs" => vec![2_i64; n],
+        "test:accuracy.last" => column(|c| c.3),
+        "validation:accuracy.max" => column(|c| c.3 + 0.01),
+        "epoch:seconds.avg" => column(|c| c.4),
+        "epoch:seconds.count" => vec![2_u64; n],
+        "selection:seconds.avg" => column(|c| c.5),
+        "selection:seconds.count" => vec![2_u64; n],
+        "run:seconds.last" => column(|c| 2.0 * (c.4 + c.5) + 5.0),
+    )
+    .unwrap()
+}
+
+fn metrics(cells: &[Cell]) -> DataFrame {
+    let rows: Vec<(String, i64, f64)> = cells
+        .iter()
+        .flat_map(|c| {
+            (1..=2).map(move |step| (format!("{}-{}-{}", c.0, c.1, c.2), step, c.3 * step as f64 / 2.0))
+        })
+        .collect();
+    df!(
+        "run" => rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>(),
+        "metric" => vec!["validation:accuracy"; rows.len()],
+        "step" => rows.iter().map(|row| row.1).collect::<Vec<_>>(),
+        "value" => rows.iter().map(|row| row.2).collect::<Vec<_>>(),
+    )
+    .unwrap()
+}
+
+fn page(cells: &[Cell]) -> String {
+    render(&runs(cells), &metrics(cells), &Options::default()).unwrap()
+}
+
+fn row<'a>(summary: &'a Summary, strategy: &str, fraction: f64) -> &'a Row {
+    summary.settings[0].row(strategy, fraction).unwrap()
+}
+
+#[track_caller]
+fn close(found: f64, expected: f64) {
+    assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found}, not {expected}");
+}
+
+/// The text of a page without its tags and with ordinary spaces.
+fn words(html: &str) -> String {
+    let mut text = String::new();
+    let mut in_tag = false;
+    for c in html.chars() {
+        match c {
+            '<' => in_tag = true,
+            '>' => in_tag = false,
+            '\u{A0}' => text.push(' '),
+            c if !in_tag => text.push(c),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[test]
+fn figures_agree_with_a_hand_calculation() {
+    let summary = summarize(&runs(&CELLS)).unwrap();
+    let glister = row(&summary, "glister", 0.3);
+    let accuracy = glister.accuracy.unwrap();
+    close(accuracy.mean, 0.90);
+    // s = 0.01 over 3 seeds: 4.302652730 × 0.01 / √3
+    close(accuracy.half_width.unwrap(), 0.024_841_38);
+    // 0.91 − 0.90, in points; Welch with equal variances: 4 degrees of freedom, 2.776445105 × √(2 × 1e-4 / 3) × 100
+    let lost = glister.accuracy_lost.unwrap();
+    close(lost.mean, 1.0);
+    close(lost.half_width.unwrap(), 2.266_958);
+    close(glister.accuracy_kept.unwrap(), 0.90 / 0.91);
+    // Same seed: 20/8, 24/8, 22/8; whole time: 25/13, 29/13, 27/13.
+    close(glister.speedup.unwrap().mean, (2.5 + 3.0 + 2.75) / 3.0);
+    close(glister.wall_ratio.unwrap().mean, 27.0 / 13.0);
+    close(glister.training_seconds.unwrap(), 6.0);
+    close(glister.selection_seconds.unwrap(), 2.0);
+    assert_eq!((glister.n_runs, glister.n_seeds, glister.n_without_same_seed), (3, 3, 0));
+    close(row(&summary, "fresh-random", 0.3).speedup.unwrap().mean, (10.0 + 12.0 + 11.0) / 9.0);
+    let comparison = &summary.settings[0].comparisons[0];
+    close(comparison.difference.unwrap().mean, 2.0);
+    // 2.0 points, half width 2.27: no difference is shown.
+    assert_eq!(comparison.outcome, Outcome::NoDifferenceShown);
+    assert_eq!(summary_table(&summary).unwrap().height(), 3);
+    let json = serde_json::to_value(&summary).unwrap();
+    assert_eq!(json["settings"][0]["comparisons"][0]["outcome"], "no-difference-shown");
+}
+
+#[test]
+fn the_first_sentence_is_the_answer() {
+    let summary = summarize(&runs(&CELLS)).unwrap();
+    assert_eq!(
+        summary.headline,
+        "30 % of the data, chosen by GLISTER, kept 98.9 % of the accuracy (0.900 ± 0.025 against 0.910 ± 0.025) and \
+         trained 2.8 × faster; fresh random subsets of the same size kept 96.7 %. That choosing helped is not shown: \
+         the difference, +2.00 ± 2.27 points, may as well be zero."
+    );
+    let text = words(&page(&CELLS));
+    assert!(
+        text.contains("trained 2.8 × faster")
+            && text.contains("GLISTER does not win against fresh random at 30 %")
+    );
+}
+
+#[test]
+fn a_clear_win_and_a_clear_loss_are_named() {
+    let shifted = |by: f64| -> Vec<Cell> {
+        let shift = |c: &Cell| if c.0 == "fresh-random" { (c.0, c.1, c.2, c.3 + by, c.4, c.5) } else { *c };
+        CELLS.iter().map(shift).collect()
+    };
+    let won = summarize(&runs(&shifted(-0.02))).unwrap();
+    assert_eq!(won.settings[0].comparisons[0].outcome, Outcome::GlisterBetter);
+    assert!(won.caveats.is_empty() && won.headline.contains("Choosing helped"), "{won:?}");
+    let lost = summarize(&runs(&shifted(0.06))).unwrap();
+    assert_eq!(lost.settings[0].comparisons[0].outcome, Outcome::RandomBetter);
+    assert_eq!(lost.caveats, ["GLISTER did worse than fresh random at 30 %."]);
+}
+
+#[test]
+fn one_seed_gives_no_interval_and_says_so() {
+    let cells = [CELLS[0], CELLS[3], CELLS[6]];
+    let summary = summarize(&runs(&cells)).unwrap();
+    assert_eq!(row(&summary, "glister", 0.3).accuracy_lost.unwrap().half_width, None);
+    assert_eq!(summary.settings[0].comparisons[0].outcome, Outcome::TooFewSeeds);
+    assert!(summary.caveats.iter().any(|sentence| sentence.contains("one seed")), "{:?}", summary.caveats);
+    assert!(summary.headline.contains("single seed"));
+    assert!(!summary.headline.contains('±'));
+    let html = page(&cells);
+    assert!(!words(&html).contains("NaN"));
+}
+
+#[test]
+fn a_missing_baseline_is_said() {
+    let no_random = words(&page(&CELLS[..6]));
+    assert!(no_random.contains("Fresh random subsets are missing at 30 %"));
+    assert!(no_random.contains("Fresh random is missing"));
+    let no_full = words(&page(&CELLS[3..]));
+    assert!(no_full.contains("There is no completed full-data run"));
+    assert!(no_full.contains("No completed subset run has a speedup"));
+    let only_full = words(&page(&CELLS[..3]));
+    assert!(only_full.contains("no subset was trained"));
+}
+
+#[test]
+fn a_run_without_its_seed_among_full_runs_is_measured_against_their_mean() {
+    let mut cells = CELLS[..4].to_vec();
+    cells[3].2 = 77;
+    let summary = summarize(&runs(&cells)).unwrap();
+    let glister = row(&summary, "glister", 0.3);
+    close(glister.speedup.unwrap().mean, 22.0 / 8.0);
+    assert_eq!(glister.n_without_same_seed, 1);
+    assert!(summary.caveats.iter().any(|sentence| sentence.contains("mean of the full-data runs")));
+}
+
+#[test]
+fn runs_that_share_a_seed_are_one_piece_of_evidence() {
+    let mut cells = CELLS.to_vec();
+    cells.push(("glister", 0.3, 0, 0.91, 3.0, 1.0));
+    let summary = summarize(&runs(&cells)).unwrap();
+    let glister = row(&summary, "glister", 0.3);
+    assert_eq!((glister.n_runs, glister.n_seeds, glister.accuracy.unwrap().n), (4, 3, 3));
+    close(glister.accuracy.unwrap().mean, 0.90 + 0.01 / 3.0);
+    assert!(summary.caveats.iter().any(|sentence| sentence.contains("share a seed")));
+}
+
+#[test]
+fn without_the_time_of_choosing_there_is_no_speedup() {
+    let mut table = runs(&CELLS);
+    table = table.drop("selection:seconds.avg").unwrap();
+    let summary = summarize(&table).unwrap();
+    assert_eq!(row(&summary, "glister", 0.3).speedup, None);
+    assert!(summary.headline.contains("how much faster it trained is not known"));
+    assert!(summary.caveats.iter().any(|sentence| sentence.contains("time of choosing was not recorded")));
+}
+
+#[test]
+fn only_completed_runs_enter_and_others_are_counted() {
+    let mut table = runs(&CELLS);
+    let status: Vec<&str> = (0..9).map(|i| if i == 3 { "failed" } else { "completed" }).collect();
+    table.with_column(Column::new("status".into(), status)).unwrap();
+    let summary = summarize(&table).unwrap();
+    assert_eq!((summary.n_runs, summary.n_completed), (9, 8));
+    assert_eq!(row(&summary, "glister", 0.3).n_seeds, 2);
+    assert!(summary.caveats[0].contains("1 run is not completed (1 failed)"));
+}
+
+#[test]
+fn unlike_runs_are_not_compared() {
+    let mut table = runs(&CELLS);
+    let epochs: Vec<i64> = (0..9).map(|i| if i < 3 { 40 } else { 2 }).collect();
+    table.with_column(Column::new("epochs".into(), epochs)).unwrap();
+    let summary = summarize(&table).unwrap();
+    assert_eq!(summary.settings.len(), 2);
+    assert!(summary.settings.iter().all(|setting| setting.rows.iter().all(|row| row.speedup.is_none())));
+    assert!(summary.caveats.iter().any(|sentence| sentence.contains("only like is compared with like")));
+    render(&table, &metrics(&CELLS), &Options::default()).unwrap();
+}
+
+#[test]
+fn every_column_may_be_missing_null_or_of_another_number_type() {
+    let whole = runs(&CELLS);
+    let empty = DataFrame::empty();
+    for name in whole.get_column_names() {
+        let without = whole.drop(name).unwrap();
+        render(&without, &metrics(&CELLS), &Options::default()).unwrap();
+        let mut null = whole.clone();
+        null.with_column(Column::full_null(name.clone(), 9, &DataType::Null)).unwrap();
+        render(&null, &metrics(&CELLS), &Options::default()).unwrap();
+    }
+    let mut other = whole.clone();
+    for (name, dtype) in [
+        ("fraction", DataType::Float32),
+        ("seed", DataType::UInt32),
+        ("epochs", DataType::Float64),
+        ("run", DataType::String),
+    ] {
+        let cast = whole.column(name).unwrap().cast(&dtype).unwrap();
+        other.with_column(cast).unwrap();
+    }
+    assert_eq!(summarize(&other).unwrap().headline, summarize(&whole).unwrap().headline);
+    for (runs, metrics) in
+        [(&empty, &empty), (&whole, &empty), (&empty, &metrics(&CELLS)), (&whole.head(Some(0)), &empty)]
+    {
+        let html = render(runs, metrics, &Options::default()).unwrap();
+        assert!(html.ends_with("</html>") || html.ends_with("</html>\n"));
+    }
+    assert!(words(&render(&empty, &empty, &Options::default()).unwrap()).contains("There are no runs"));
+}
+
+#[test]
+fn a_column_of_the_wrong_kind_is_named() {
+    let mut table = runs(&CELLS);
+    table.with_column(Column::new("fraction".into(), vec!["a third"; 9])).unwrap();
+    let error = summarize(&table).unwrap_err();
+    assert!(matches!(&error, Error::Column { column, .. } if column == "fraction"));
+    assert!(error.to_string().contains("expected numbers, found String"), "{error}");
+    let no_value = metrics(&CELLS).drop("value").unwrap();
+    let error = chart::metric_per_step(&no_value, "validation:accuracy").unwrap_err();
+    assert!(error.to_string().contains("no column `value`"), "{error}");
+}
+
+#[test]
+fn hostile_names_do_no_harm() {
+    let hostile = [
+        "<script>alert(1)</script>",
+        "</style><img src=x onerror=alert(1)>",
+        "\" onload=\"alert(1)",
+        "'; --",
+        "\u{202E}gnp.exe\u{0}\u{1b}[31m",
+        "]]> & {{ 7 * 7 }} {% raw %}",
+    ];
+    let long = "m".repeat(10_000);
+    for name in hostile.iter().copied().chain([long.as_str()]) {
+        let mut table = runs(&CELLS);
+        let mut series = metrics(&CELLS);
+        for column in ["experiment", "dataset", "model"] {
+            table.with_column(Column::new(column.into(), vec![name; 9])).unwrap();
+        }
+        let names: Vec<String> = (0..9).map(|i| format!("{name}{i}")).collect();
+        table.with_column(Column::new("run".into(), names.clone())).unwrap();
+        let strategies: Vec<String> =
+            (0..9).map(|i| if i < 3 { "full".to_owned() } else { format!("{name}{}", i / 3) }).collect();
+        table.with_column(Column::new("strategy".into(), strategies)).unwrap();
+        let of_series: Vec<String> = (0..18).map(|i| names[i / 2].clone()).collect();
+        series.with_column(Column::new("run".into(), of_series)).unwrap();
+        let options = Options {
+            title: Some(name.to_owned()),
+            author: Some(name.to_owned()),
+            written_at: Some(name.to_owned()),
+            how_made: vec![name.to_owned()],
+        };
+        let html = render(&table, &series, &options).unwrap();
+        assert_eq!(html.matches("<script").count(), 0);
+        assert_eq!(html.matches("<img").count(), 0);
+        assert_eq!(html.matches("</style>").count(), 4, "the page's and one a chart");
+        assert!(!html.contains(" onload=\"") && !html.contains("onerror=alert(1)>"));
+        assert!(!html.contains(['\u{202E}', '\u{0}', '\u{1b}']));
+        assert!(html.len() < 150_000, "{} bytes", html.len());
+        let svg = chart::metric_per_step(&series, "validation:accuracy").unwrap();
+        assert!(!svg.as_str().contains("<script") && !svg.as_str().contains("<img"));
+        chart::metric_per_step(&series, name).unwrap();
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_left_out() {
+    let series = df!(
+        "run" => ["a", "a", "a", "b", "b"],
+        "metric" => ["m"; 5],
+        "step" => [1_i64, 2, 3, 1, 2],
+        "value" => [0.5, f64::NAN, 0.7, f64::INFINITY, f64::NEG_INFINITY],
+    )
+    .unwrap();
+    let svg = chart::metric_per_step(&series, "m").unwrap();
+    assert!(!svg.as_str().contains("NaN") && !svg.as_str().contains("inf"));
+    assert!(svg.description().contains("1 run"));
+    let extreme = df!("run" => ["a", "a"], "metric" => ["m"; 2], "step" => [i64::MIN, i64::MAX], "value" => [f64::MAX, f64::MIN])
+        .unwrap();
+    chart::metric_per_step(&extreme, "m").unwrap();
+    let mut cells = CELLS;
+    cells[3].3 = f64::NAN;
+    cells[4].4 = f64::INFINITY;
+    cells[6].1 = f64::NAN;
+    let summary = summarize(&runs(&cells)).unwrap();
+    assert_eq!(row(&summary, "glister", 0.3).accuracy.unwrap().n, 2);
+    assert!(!words(&page(&cells)).replace("fresh-random-NaN-0", "").contains("NaN"));
+}
+
+#[test]
+fn charts_stand_on_their_own() {
+    let (table, series) = (runs(&CELLS), metrics(&CELLS));
+    let charts = [
+        chart::accuracy_versus_fraction(&table).unwrap(),
+        chart::speedup_versus_fraction(&table).unwrap(),
+        chart::metric_per_step(&series, "validation:accuracy").unwrap(),
+        chart::metric_per_step_by_strategy(&series, &table, "validation:accuracy").unwrap(),
+    ];
+    for svg in &charts {
+        let text = svg.as_str();
+        assert!(text.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && text.ends_with("</svg>"));
+        assert!(
+            text.contains("role=\"img\"")
+                && text.contains("viewBox")
+                && text.contains("prefers-color-scheme")
+        );
+        assert_eq!(text, svg.to_string());
+        assert!(!svg.title().is_empty() && !svg.description().is_empty());
+    }
+    assert!(
+        charts[0].description().contains("GLISTER: 0.900 ± 0.025 at 30 %."),
+        "{}",
+        charts[0].description()
+    );
+    assert!(charts[1].description().contains("2.75 × ± 0.62 at 30 %"), "{}", charts[1].description());
+    assert!(charts[3].as_str().contains(">GLISTER 30 %</text>"));
+    let mut ids: Vec<&str> =
+        charts.iter().filter_map(|svg| svg.as_str().split("<title id=\"").nth(1)).collect();
+    ids.iter_mut().for_each(|id| *id = id.split('"').next().unwrap_or_default());
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "each chart has its own ids");
+}
+
+#[test]
+fn the_page_is_closed_small_and_the_same_each_time() {
+    let html = page(&CELLS);
+    assert_eq!(html, page(&CELLS));
+    assert!(html.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
+    assert!(!html.contains("<script") && !html.contains("<link rel=\"stylesheet"));
+    // The only addresses are the SVG namespace, which nothing is loaded from.
+    assert_eq!(
+        html.matches("http").count(),
+        html.matches("http://www.w3.org/2000/svg").count() + 1,
+        "and http-equiv"
+    );
+    for heading in [
+        "What each strategy reached",
+        "GLISTER beside fresh random",
+        "All runs",
+        "How each figure was measured",
+    ] {
+        assert!(html.contains(&format!("<h2>{heading}</h2>")), "{heading}");
+    }
+    assert!(html.len() < 150_000, "{} bytes", html.len());
+    let best_first: Vec<usize> = ["full-1-2", "full-1-1", "glister-0.3-0"]
+        .iter()
+        .map(|name| html.find(&format!("<bdi>{name}")).unwrap())
+        .collect();
+    assert!(best_first.is_sorted());
+}
+
+#[test]
+fn a_file_is_replaced_whole_or_not_at_all() {
+    let folder = std::env::temp_dir().join(format!("glisten-reports-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("report.html");
+    write(&path, "one").unwrap();
+    write(&path, "two").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside it");
+    let error = write(&folder.join("missing/report.html"), "x").unwrap_err();
+    assert!(error.to_string().contains("missing/report.html"), "{error}");
+    assert!(matches!(write(&folder, "x"), Err(Error::Write { .. })));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
