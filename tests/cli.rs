@@ -1,0 +1,137 @@
+//! The `glisten` program as its users call it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::support::glisten;
+
+fn run(command: &mut Command) -> (String, String, Option<i32>) {
+    let Output { stdout, stderr, status } = command.output().unwrap();
+    (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap(), status.code())
+}
+
+#[test]
+fn help_of_every_command_has_an_example() {
+    let (help, _, code) = run(glisten().arg("--help"));
+    assert_eq!(code, Some(0));
+    for command in ["train", "sweep", "runs", "report", "data", "doctor"] {
+        assert!(help.contains(command), "{help}");
+    }
+    for arguments in [&["train"][..], &["sweep"], &["runs"], &["report"], &["data", "fetch"], &["doctor"]] {
+        let (help, _, code) = run(glisten().args(arguments).arg("--help"));
+        assert_eq!(code, Some(0));
+        let has_example = help.contains("Example") || help.contains("A sweep file:");
+        assert!(has_example, "{arguments:?}: {help}");
+    }
+}
+
+#[test]
+fn doctor_says_what_there_is() {
+    let (text, errors, _) = run(glisten().arg("doctor"));
+    for what in ["libtorch", "2.11.0", "device", "threads", "rustc", "bundle", "data"] {
+        assert!(text.contains(what), "{text}{errors}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bundle.json"), r#"{"rustc": "rustc 1.0.0 (long ago)"}"#).unwrap();
+    let (text, _, code) = run(glisten().arg("doctor").env("GLISTEN_BUNDLE", folder.path()));
+    assert_eq!(code, Some(1), "a bundle of another rustc does not fit");
+    assert!(text.contains("rustc 1.0.0 (long ago)") && text.contains("cargo xtask bundle"), "{text}");
+}
+
+#[test]
+fn train_runs_and_report_on_real_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let glisten = || {
+        let mut command = glisten();
+        command.current_dir(folder.path());
+        command
+    };
+    let small = ["--take", "1200", "--epochs", "2", "--batch-size", "50", "--experiment", "small"];
+    for (strategy, fraction) in [("full", "1"), ("glister", "0.3"), ("fresh-random", "0.3")] {
+        let (text, errors, code) = run(glisten()
+            .args(["train", "fashion-mnist", "--strategy", strategy, "--fraction", fraction])
+            .args(small));
+        assert_eq!(code, Some(0), "{errors}");
+        assert!(text.contains("test accuracy"), "{text}");
+    }
+    let (text, _, code) =
+        run(glisten().args(["runs", "small", "--sort-by", "metrics.Validation:Accuracy.max"]));
+    assert_eq!(code, Some(0));
+    assert!(text.contains("glister 30 % seed 0") && text.contains("completed"), "{text}");
+    let (csv, _, _) = run(glisten().args(["runs", "small", "--csv"]));
+    assert_eq!(csv.lines().count(), 4, "{csv}");
+    assert!(csv.starts_with("run,experiment,status,strategy,fraction,seed,"), "{csv}");
+    let (text, errors, code) = run(glisten().args(["report", "small", "-o", "small.html"]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("small.html"), "{text}");
+    let html = std::fs::read_to_string(folder.path().join("small.html")).unwrap();
+    assert!(html.contains("fresh random") || html.contains("fresh-random"), "the baseline is there");
+    let (text, _, _) = run(glisten().arg("runs"));
+    assert_eq!(text, "small: 3 runs\n");
+}
+
+#[test]
+fn mistakes_are_answered_with_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["runs", "x"], "no store there"),
+        (&["report", "x"], "no store there"),
+        (&["train", "fashion-mnits"], "fashion-mnist"),
+        (&["train", "mnist", "--strategy", "glistr", "--fraction", "0.5"], "did you mean 'glister'"),
+        (&["train", "mnist", "--strategy", "glister", "--fraction", "1.5"], "above 0 and up to 1"),
+        (&["train", "mnist", "--device", "tpu"], "'auto', 'cpu', 'cuda'"),
+        (&["sweep", "none.toml"], "none.toml"),
+        (&["data", "fetch", "imagenet"], "mnist, fashion-mnist, cifar10"),
+    ];
+    for (arguments, expected) in cases {
+        let (_, errors, code) = run(glisten().args(arguments).current_dir(folder.path()));
+        assert_eq!(code, Some(1), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing half-written is left");
+}
+
+#[test]
+fn a_sweep_that_was_killed_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = folder.path().join("sweep.toml");
+    std::fs::write(
+        &sweep,
+        "experiment = \"killed\"\ndata = \"fashion-mnist\"\nselections = [\"glister\", \"fresh-random\"]\n\
+         fractions = [0.3]\nseeds = [0, 1]\nepochs = 3\ntake = 6000\n",
+    )
+    .unwrap();
+    let mut process = glisten().arg("sweep").arg(&sweep).current_dir(folder.path()).spawn().unwrap();
+    let store = folder.path().join("glisten.db");
+    wait_for_completed_runs(&store, 1);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let (text, errors, code) =
+        run(glisten().arg("sweep").arg(&sweep).args(["--report", "r.html"]).current_dir(folder.path()));
+    assert_eq!(code, Some(0), "{errors}");
+    let n_before: usize =
+        text.split("6 runs, ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap();
+    assert!((1..6).contains(&n_before), "{text}");
+    assert!(folder.path().join("r.html").is_file());
+    let store = glisten::track::Store::open(&store).unwrap();
+    let completed = store.run_records(Some("killed")).unwrap();
+    assert_eq!(completed.iter().filter(|run| run.status == glisten::track::Status::Completed).count(), 6);
+    assert!(
+        completed.iter().all(|run| run.status != glisten::track::Status::Running),
+        "the killed one is marked"
+    );
+}
+
+fn wait_for_completed_runs(path: &Path, n: usize) {
+    for _ in 0..600 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        if !path.is_file() {
+            continue;
+        }
+        let records = glisten::track::Store::open(path).unwrap().run_records(None).unwrap();
+        if records.iter().filter(|run| run.status == glisten::track::Status::Completed).count() >= n {
+            return;
+        }
+    }
+    panic!("no run was completed within a minute");
+}
