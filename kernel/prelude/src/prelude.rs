@@ -1,0 +1,15 @@
+//! What every cell sees without `use`. Names that both Glisten and polars have are Glisten's: a name that is written out
+//! comes before one from a glob.
+
+pub use glisten::prelude::*;
+pub use glisten::prelude::{
+    Architecture, Chart, Dataset, Error, Examples, Experiment, Fitted, LeNet, Model, Parameter, Report,
+    Result, Run, RunsExt, Select, Sgd, Split, Splits, Store, Sweep, Trainer,
+};
+pub use polars::prelude::*;
+pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+pub use tch::nn::{self, Module as _, ModuleT as _, OptimizerConfig as _};
+pub use tch::{Device, IndexOp, Kind, Tensor};
+
+pub use crate::rt::{clear_output, display, input, update_display};
+pub use crate::show::{MimeBundle, Show};

@@ -1,0 +1,67 @@
+//! Lines that begin with `:` — questions to the kernel rather than Rust.
+
+use super::{Failure, Host, Session, lock};
+
+const HELP: &str = "\
+Cells are Rust; dataframes, tensors and Glisten's own names are there without `use`.
+A cell shows the value of its last expression; `?` ends a cell with an error.
+Variables and items stay for later cells; variables must own their values.
+
+:help    this text
+:vars    the variables, with their types
+:items   the functions, types and imports of earlier cells
+:clear   forget all variables and items
+:timing  show (or no longer show) where the time of each cell goes
+";
+
+impl Session {
+    /// Obeys a cell that begins with `:`.
+    pub(super) fn command(&mut self, code: &str, host: &mut dyn Host) -> Result<(), Failure> {
+        for line in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let word = line.split_whitespace().next().unwrap_or_default();
+            let text = match word {
+                ":help" => HELP.to_owned(),
+                ":vars" => self.list_variables(),
+                ":items" => self.list_items(),
+                ":clear" => {
+                    let names: Vec<String> = lock(&self.state).variables.keys().cloned().collect();
+                    self.forget(&names);
+                    *lock(&self.state) = super::State::default();
+                    "all variables and items are gone\n".to_owned()
+                }
+                ":timing" => {
+                    self.timing = !self.timing;
+                    format!("timing is {}\n", if self.timing { "on" } else { "off" })
+                }
+                ":dep" => {
+                    let sentence = "`:dep` is not supported yet: cells can use glisten, polars, tch and std";
+                    return Err(Failure::new("CommandError", sentence.to_owned()));
+                }
+                _ => {
+                    let sentence =
+                        format!("there is no command `{word}`; `:help` lists those that there are");
+                    return Err(Failure::new("CommandError", sentence));
+                }
+            };
+            host.say(&text);
+        }
+        Ok(())
+    }
+
+    fn list_variables(&self) -> String {
+        let state = lock(&self.state);
+        if state.variables.is_empty() {
+            return "no variables\n".to_owned();
+        }
+        let width = state.variables.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+        state.variables.iter().map(|(name, variable)| format!("{name:width$}  {}\n", variable.ty)).collect()
+    }
+
+    fn list_items(&self) -> String {
+        let state = lock(&self.state);
+        if state.items.is_empty() {
+            return "no items\n".to_owned();
+        }
+        state.items.iter().map(|item| format!("{}\n", item.defines().describe())).collect()
+    }
+}

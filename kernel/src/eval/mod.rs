@@ -1,0 +1,396 @@
+//! Evaluates cells: take one apart, compile it against the bundle, run it in the worker, keep what outlives it.
+//!
+//! Each cell is a small crate with the items of all cells before it. Variables wait in the worker's store; those
+//! that the cell mentions are taken out, lent to its code, and put back.
+
+pub(crate) mod cell;
+mod command;
+mod diagnostic;
+mod item;
+mod plan;
+pub(crate) mod rustc;
+pub(crate) mod scan;
+mod source;
+pub(crate) mod state;
+mod types;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::interrupt::Interrupts;
+use crate::worker::{Publish, Reply, Worker};
+use cell::Cell;
+use diagnostic::Diagnostic;
+use plan::Attempt;
+use rustc::{Compiler, Goal};
+use source::{Origin, Plan, Source};
+use state::{KeptItem, State, Variable};
+
+/// Why a cell ended early, in the protocol's terms.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) ename: String,
+    pub(crate) evalue: String,
+    pub(crate) traceback: Vec<String>,
+}
+
+/// Who shows what a cell has to say while it runs.
+pub(crate) trait Host {
+    /// The value of the last expression, as a MIME bundle.
+    fn result(&mut self, data: Value);
+    /// The text that a command asked for.
+    fn say(&mut self, text: &str);
+    /// A remark of the kernel's own.
+    fn remark(&mut self, text: &str);
+    /// The cell asks the user; false if the front end does not allow it.
+    fn ask(&mut self, prompt: &str, password: bool) -> bool;
+}
+
+/// Items, variables, and the worker that holds them.
+pub(crate) struct Session {
+    compiler: Arc<Compiler>,
+    interrupts: Arc<Interrupts>,
+    publish: Arc<dyn Publish>,
+    state: Arc<Mutex<State>>,
+    worker: Option<Worker>,
+    /// What is wrong with the compiler, until somebody mends it.
+    broken: Option<String>,
+    cells: usize,
+    timing: bool,
+    timed: Timed,
+}
+
+/// Where the time of a cell went.
+#[derive(Debug, Default, Clone, Copy)]
+struct Timed {
+    compile: Duration,
+    run: Duration,
+    attempts: usize,
+}
+
+impl Session {
+    /// A session that compiles with `compiler` and shows streams and displays through `publish`. Its worker starts at
+    /// once and loads the prelude while the first cell is still being typed.
+    pub(crate) fn new(
+        compiler: Arc<Compiler>,
+        interrupts: Arc<Interrupts>,
+        publish: Arc<dyn Publish>,
+        state: Arc<Mutex<State>>,
+        broken: Option<String>,
+    ) -> Self {
+        let (timing, timed) = (false, Timed::default());
+        let mut session =
+            Self { compiler, interrupts, publish, state, worker: None, broken, cells: 0, timing, timed };
+        if let Err(failure) = session.worker() {
+            session.broken = Some(failure.evalue);
+        }
+        session
+    }
+
+    /// Runs one cell, which the user knows by `number`.
+    ///
+    /// # Errors
+    /// [`Failure`], ready to be shown.
+    pub(crate) fn evaluate(&mut self, code: &str, number: usize, host: &mut dyn Host) -> Result<(), Failure> {
+        if code.trim_start().starts_with(':') {
+            return self.command(code, host);
+        }
+        if let Some(sentence) = &self.broken {
+            return Err(Failure::new("BundleError", sentence.clone()));
+        }
+        let started = Instant::now();
+        self.timed = Timed::default();
+        let cell = cell::parse(code).map_err(|error| Failure::syntax(&error, code, number))?;
+        if cell.items.is_empty() && cell.statements.is_empty() && cell.tail.is_none() {
+            return Ok(());
+        }
+        self.cells += 1;
+        let id = self.cells;
+        self.interrupts.compiling(&self.compiler);
+        let result = self.evaluate_cell(&cell, id, number, host);
+        self.interrupts.idle();
+        for name in [format!("cell_{id}"), format!("types_{id}"), format!("types_{id}_each")] {
+            self.compiler.clean(&name);
+        }
+        if self.timing {
+            let Timed { compile, run, attempts } = self.timed;
+            let again = if attempts > 1 { format!(" ({attempts} tries)") } else { String::new() };
+            let total = started.elapsed().as_secs_f64();
+            let (compile, run) = (compile.as_secs_f64(), run.as_secs_f64());
+            host.remark(&format!("compile {compile:.2} s{again}, run {run:.2} s, total {total:.2} s\n"));
+        }
+        result
+    }
+
+    fn evaluate_cell(
+        &mut self,
+        cell: &Cell,
+        id: usize,
+        number: usize,
+        host: &mut dyn Host,
+    ) -> Result<(), Failure> {
+        let (lent, kept, orphans) = {
+            let state = lock(&self.state);
+            let orphans = state.orphans(cell);
+            let mentioned = state.variables.iter().filter(|(name, _)| cell.words.contains(*name));
+            let lent: Vec<(String, Variable)> = mentioned
+                .filter(|(name, _)| !orphans.contains(name))
+                .map(|(name, variable)| (name.clone(), variable.clone()))
+                .collect();
+            (lent, state.items_beside(cell), orphans)
+        };
+        let compiling = Instant::now();
+        let attempt = self.compile(cell, id, number, &lent, kept, host);
+        self.timed.compile = compiling.elapsed();
+        let mut attempt = attempt?;
+        self.drop_orphans(&orphans, host);
+        let kept = std::mem::take(&mut attempt.kept);
+        lock(&self.state).keep_items(kept, cell, id, attempt.library.is_some());
+        let running = Instant::now();
+        let outcome = match attempt.library.clone() {
+            Some(library) => self.run(&library, &attempt.source, id, number, host),
+            None => Ok(()),
+        };
+        self.timed.run = running.elapsed();
+        self.settle(cell, number, &attempt, outcome.is_ok(), host);
+        outcome
+    }
+
+    /// Compiles the cell, and again with a corrected plan where rustc asks for one.
+    fn compile(
+        &mut self,
+        cell: &Cell,
+        id: usize,
+        number: usize,
+        lent: &[(String, Variable)],
+        mut kept: Vec<KeptItem>,
+        host: &mut dyn Host,
+    ) -> Result<Attempt, Failure> {
+        let lent: Vec<(&String, &Variable)> = lent.iter().map(|(name, variable)| (name, variable)).collect();
+        let runs = !cell.statements.is_empty() || cell.tail.is_some();
+        let has_static = cell.items.iter().any(|item| item.static_symbol(id).is_some());
+        let goal = if runs || has_static { Goal::Library } else { Goal::Check };
+        let name = format!("cell_{id}");
+        let mut plan = Plan::default();
+        let mut types = None;
+        loop {
+            self.timed.attempts += 1;
+            let source = Source::library(id, cell, &kept, &lent, &plan);
+            let compiler = &self.compiler;
+            let (compiled, found) = std::thread::scope(|scope| {
+                let (kept, lent) = (&kept, &lent);
+                let find = || scope.spawn(move || types::find(compiler, id, cell, kept, lent));
+                let finding = types.is_none().then(find);
+                (compiler.compile(&name, &source, goal), finding.map(ScopedJoinHandle::join))
+            });
+            let compiled = compiled.map_err(|error| {
+                Failure::new("CompilerError", format!("{error:#}; {}", crate::bundle::MEND))
+            })?;
+            if let Some(Ok(Ok(found))) = found {
+                types = Some(found);
+            }
+            if compiled.interrupted {
+                return Err(Failure::interrupted("while the cell was compiled; nothing has changed"));
+            }
+            if compiled.errors.is_empty() {
+                let types = types.unwrap_or_default();
+                return Ok(Attempt { library: compiled.library, source, plan, kept, types });
+            }
+            log::debug!("cell {id}:\n{}\n{:#?}", source.text, compiled.errors);
+            // Each correction settles one variable or item at least, so this ends.
+            if !plan::correct(&compiled.errors, &source, cell, &mut plan, &mut kept, host) {
+                return Err(self.compile_failure(&compiled.errors, &source, cell, number));
+            }
+        }
+    }
+
+    /// Runs a compiled cell to its end, whatever end that is.
+    fn run(
+        &mut self,
+        library: &Path,
+        source: &Source,
+        id: usize,
+        number: usize,
+        host: &mut dyn Host,
+    ) -> Result<(), Failure> {
+        let interrupts = Arc::clone(&self.interrupts);
+        let worker = self.worker()?;
+        if !interrupts.running(worker.pid(), worker.mailbox()) {
+            return Err(Failure::interrupted("before the cell ran"));
+        }
+        let mut failure = Ok(());
+        let mut asking = false;
+        // Where the worker is gone already, its end is the next thing that it has to say.
+        let _ = worker.run(library, &format!("glisten_cell_{id}"));
+        loop {
+            match worker.next() {
+                Reply::Result(data) => host.result(data),
+                Reply::Error { ename, evalue, mut traceback, place } => {
+                    if let Some((Origin::Cell(line), column)) = place.map(|(l, c)| (source.origin(l), c)) {
+                        traceback.push(format!("at In [{number}]:{line}:{column}"));
+                    }
+                    failure = Err(Failure { ename, evalue, traceback });
+                }
+                Reply::Ask { prompt, password } => {
+                    asking = host.ask(&prompt, password);
+                    if !asking {
+                        let _ = worker.answer(None);
+                    }
+                }
+                Reply::Answer(text) if asking => {
+                    asking = false;
+                    let _ = worker.answer(Some(&text));
+                }
+                Reply::Answer(_) => {}
+                Reply::Done => return failure,
+                Reply::Exited => return Err(self.worker_ended(interrupts.idle())),
+            }
+        }
+    }
+
+    /// After the run: which variables there are now.
+    fn settle(
+        &mut self,
+        cell: &Cell,
+        number: usize,
+        attempt: &Attempt,
+        succeeded: bool,
+        host: &mut dyn Host,
+    ) {
+        let plan = &attempt.plan;
+        let is_new = |name: &String| cell.variables.iter().any(|variable| variable.name == *name);
+        let mut forget = Vec::new();
+        let mut state = lock(&self.state);
+        for name in plan.gone.iter().filter(|_| succeeded) {
+            state.lose(name, format!("was moved in [{number}]"));
+        }
+        if succeeded {
+            for (name, ty) in &attempt.types {
+                match ty {
+                    _ if plan.left_out.contains(name) => {
+                        if plan.by_value.contains(name) {
+                            state.lose(name, format!("was moved in [{number}]"));
+                        }
+                    }
+                    Some(ty) => state.gain(name, ty.clone()),
+                    None => {
+                        host.remark(&format!(
+                            "`{name}` is of a type that has no name (a closure's, an `impl Trait`), so it is not kept\n"
+                        ));
+                        state.lose(name, format!("was of a type without a name in [{number}]"));
+                        forget.push(name.clone());
+                    }
+                }
+            }
+        } else {
+            let moved: Vec<&String> = plan
+                .by_value
+                .iter()
+                .chain(&plan.gone)
+                .filter(|name| state.variables.contains_key(*name))
+                .collect();
+            for name in &moved {
+                state.lose(name, format!("was moved into [{number}], which failed"));
+            }
+            let names: Vec<String> = moved.iter().map(|name| format!("`{name}`")).collect();
+            if !names.is_empty() {
+                host.remark(&format!("moved into the cell and lost with it: {}\n", names.join(", ")));
+            }
+        }
+        debug_assert!(attempt.types.iter().all(|(name, _)| is_new(name)));
+        drop(state);
+        self.forget(&forget);
+    }
+
+    fn drop_orphans(&mut self, orphans: &[String], host: &mut dyn Host) {
+        for name in orphans {
+            host.remark(&format!("`{name}` was of a type that is now another, so it is gone\n"));
+            lock(&self.state).lose(name, "was of a type that was defined anew");
+        }
+        self.forget(orphans);
+    }
+
+    fn forget(&mut self, names: &[String]) {
+        if let Some(worker) = self.worker.as_mut().filter(|_| !names.is_empty()) {
+            // A worker that is gone has forgotten them already.
+            let _ = worker.forget(names);
+        }
+    }
+
+    fn worker(&mut self) -> Result<&mut Worker, Failure> {
+        if self.worker.is_none() {
+            let started = Worker::start(self.compiler.bundle(), Arc::clone(&self.publish));
+            self.worker = Some(started.map_err(|error| Failure::new("WorkerError", format!("{error:#}")))?);
+        }
+        self.worker.as_mut().ok_or_else(|| Failure::new("WorkerError", "the worker is gone".to_owned()))
+    }
+
+    /// The worker has died: says how and what was lost, and starts another.
+    fn worker_ended(&mut self, interrupted: bool) -> Failure {
+        let how = self.worker.take().map_or_else(|| "ended".to_owned(), Worker::end);
+        let why = if interrupted { "was ended by the stop button".to_owned() } else { how.clone() };
+        let lost = lock(&self.state).worker_lost(&format!("was lost when the process {why}"));
+        let lost = match lost.as_slice() {
+            [] => "No variables were lost".to_owned(),
+            names => format!("These variables are lost: {}", names.join(", ")),
+        };
+        // The next worker loads the prelude while the user reads this.
+        let restart = self.worker().err().map(|failure| format!("; {}", failure.evalue)).unwrap_or_default();
+        if interrupted {
+            let what = format!(
+                "the cell did not end by itself, so its process was ended. {lost}; items are kept{restart}"
+            );
+            Failure::interrupted(&what)
+        } else {
+            Failure::new(
+                "ProcessEnded",
+                format!("the process that runs the cells {how}. {lost}; items are kept{restart}"),
+            )
+        }
+    }
+
+    fn compile_failure(&self, errors: &[Diagnostic], source: &Source, cell: &Cell, number: usize) -> Failure {
+        let state = lock(&self.state);
+        let mut traceback = Vec::new();
+        for error in errors {
+            let mut text = error.render(source, &cell.source, number);
+            let name = plan::quoted(&error.message).filter(|_| error.code() == "E0425");
+            if let Some((name, fate)) = name.as_ref().and_then(|name| Some((name, state.fate(name)?))) {
+                text.push_str(&format!("\n  = `{name}` {fate}"));
+            }
+            traceback.push(text);
+        }
+        let (ename, evalue) = match errors.first() {
+            Some(first) => (first.ename(), first.message.clone()),
+            None => ("error".to_owned(), "rustc failed without a word".to_owned()),
+        };
+        Failure { ename, evalue, traceback }
+    }
+}
+
+impl Failure {
+    /// A failure in one sentence.
+    pub(crate) fn new(ename: &str, evalue: String) -> Self {
+        let traceback = vec![format!("\x1b[1;31m{ename}\x1b[0m: {evalue}")];
+        Self { ename: ename.to_owned(), evalue, traceback }
+    }
+
+    fn interrupted(what: &str) -> Self {
+        Self::new("KeyboardInterrupt", what.to_owned())
+    }
+
+    fn syntax(error: &cell::ParseError, code: &str, number: usize) -> Self {
+        let (start, end) = ((error.start.line, error.start.column), (error.end.line, error.end.column));
+        let drawn = diagnostic::render_syntax(&error.message, code, number, start, end);
+        Self { ename: "SyntaxError".to_owned(), evalue: error.message.clone(), traceback: vec![drawn] }
+    }
+}
+
+/// Locks the state; a thread that panicked with it held has changed it in whole steps.
+pub(crate) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

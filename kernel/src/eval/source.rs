@@ -1,0 +1,195 @@
+//! The crate that one cell becomes, and where each of its lines comes from.
+
+use std::fmt::Write as _;
+
+use super::cell::Cell;
+use super::state::{KeptItem, Variable};
+
+/// What a line of the generated file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Ours.
+    Generated,
+    /// Line `.0` of the cell, with the same columns.
+    Cell(usize),
+    /// A line of an item of an earlier cell: index in the list of kept items.
+    Kept(usize),
+    /// Takes this variable out of the store.
+    Take(String),
+    /// Moves this variable out of the cell's body, to be kept.
+    Own(String),
+    /// Puts back a variable that the cell only borrowed.
+    PutBack(String),
+    /// Asks for the types of this group of new variables.
+    Types(usize),
+}
+
+/// How the variables that a cell mentions are handed to it; corrected by what rustc says of the first try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Moved in, and back out with the new variables: `x = f(x)`.
+    pub(crate) by_value: Vec<String>,
+    /// Moved in for good.
+    pub(crate) gone: Vec<String>,
+    /// New variables that cannot outlive the cell, since they borrow or were moved.
+    pub(crate) left_out: Vec<String>,
+    /// Variables that stay in the store, since the cell cannot name their types.
+    pub(crate) unreadable: Vec<String>,
+}
+
+/// A generated file under construction.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) text: String,
+    origins: Vec<Origin>,
+}
+
+impl Source {
+    /// The library of a cell: `glisten_cell_N`, which returns 0 where the cell ran to its end.
+    pub(crate) fn library(
+        number: usize,
+        cell: &Cell,
+        kept: &[KeptItem],
+        borrowed: &[(&String, &Variable)],
+        plan: &Plan,
+    ) -> Self {
+        let mut source = Self::with_items(number, cell, kept);
+        let new = cell.variables.iter().map(|variable| &variable.name);
+        let returned: Vec<&String> = new
+            .clone()
+            .chain(plan.by_value.iter().filter(|name| !new.clone().any(|other| other == *name)))
+            .filter(|name| !plan.left_out.contains(name))
+            .collect();
+        source.line(
+            Origin::Generated,
+            &format!("#[unsafe(no_mangle)] pub extern \"C\" fn glisten_cell_{number}() -> i32 {{"),
+        );
+        source.body(cell, borrowed, plan, &returned);
+        for (name, _) in borrowed {
+            if [&plan.by_value, &plan.gone, &plan.unreadable].iter().all(|names| !names.contains(name)) {
+                source.line(Origin::PutBack((*name).clone()), &format!("__rt::put({name:?}, {name});"));
+            }
+        }
+        let names: String = returned.iter().map(|name| format!("{name}, ")).collect();
+        let puts: String = returned.iter().map(|name| format!("__rt::put({name:?}, {name}); ")).collect();
+        source.line(
+            Origin::Generated,
+            &format!("match __new {{ Some(({names})) => {{ {puts}0 }} None => 1 }} }}"),
+        );
+        source
+    }
+
+    /// A file that rustc refuses with E0121, once for each group of new variables, naming their types.
+    pub(crate) fn types(
+        number: usize,
+        cell: &Cell,
+        kept: &[KeptItem],
+        borrowed: &[(&String, &Variable)],
+        groups: &[Vec<&String>],
+    ) -> Self {
+        let mut source = Self::with_items(number, cell, kept);
+        for (index, group) in groups.iter().enumerate() {
+            source.line(Origin::Types(index), &format!("fn __types_{index}() -> _ {{"));
+            source.body(cell, borrowed, &Plan::default(), group);
+            source.line(Origin::Generated, "match __new { Some(new) => new, None => loop {} } }");
+        }
+        source
+    }
+
+    /// What line `line` (from 1) of the file is.
+    pub(crate) fn origin(&self, line: usize) -> &Origin {
+        self.origins.get(line.wrapping_sub(1)).unwrap_or(&Origin::Generated)
+    }
+
+    fn with_items(number: usize, cell: &Cell, kept: &[KeptItem]) -> Self {
+        let mut source = Self::default();
+        source.line(
+            Origin::Generated,
+            "#![allow(warnings)] use glisten_prelude::{prelude::*, glisten, polars, tch, rt as __rt}; \
+             macro_rules! __value { ($value:expr) => { &$value } }",
+        );
+        for (index, item) in kept.iter().enumerate() {
+            source.line(Origin::Kept(index), &item.declaration());
+        }
+        for item in &cell.items {
+            if let Some(symbol) = item.static_symbol(number) {
+                source.line(Origin::Generated, &format!("#[unsafe(export_name = {symbol:?})]"));
+            }
+            let text = item.text(&cell.source);
+            source.user(&cell.source, item.range.start, &text);
+        }
+        source
+    }
+
+    /// The variables, then `let __new = …`: the cell's own code, which yields the variables in `returned`.
+    fn body(&mut self, cell: &Cell, borrowed: &[(&String, &Variable)], plan: &Plan, returned: &[&String]) {
+        for (name, variable) in borrowed.iter().filter(|(name, _)| !plan.unreadable.contains(name)) {
+            let take = format!("let mut {name}: {} = unsafe {{ __rt::take({name:?}) }};", variable.ty);
+            self.line(Origin::Take((*name).clone()), &take);
+        }
+        self.line(Origin::Generated, "let __new = __rt::run(|| {");
+        for name in &plan.by_value {
+            self.line(Origin::Generated, &format!("let mut {name} = {name};"));
+        }
+        for statements in &cell.statements {
+            self.user(&cell.source, statements.start, &cell.source[statements.clone()]);
+        }
+        match &cell.tail {
+            Some(tail) => {
+                // A macro and not parentheses: rustc would count those to the user's expression and point at them.
+                self.line(Origin::Generated, "{ use __rt::via::*; let __value = __value!(");
+                self.user(&cell.source, tail.start, &cell.source[tail.clone()]);
+                self.line(
+                    Origin::Generated,
+                    "); let __value = (&&&&__rt::Peel(__value)).peel()?; (&&&__rt::Via(__value)).show_result(); }",
+                );
+            }
+            // A macro call at the end may lack it.
+            None => self.line(Origin::Generated, ";"),
+        }
+        self.line(Origin::Generated, "Ok((");
+        for name in returned {
+            self.line(Origin::Own((*name).clone()), &format!("__rt::own({name}),"));
+        }
+        self.line(Origin::Generated, ")) });");
+    }
+
+    fn line(&mut self, origin: Origin, text: &str) {
+        let _ = writeln!(self.text, "{text}");
+        self.origins.extend(std::iter::repeat_n(origin, text.matches('\n').count() + 1));
+    }
+
+    /// `text`, which begins at byte `start` of the cell, on lines of its own and in its own columns.
+    fn user(&mut self, cell: &str, start: usize, text: &str) {
+        let before = &cell[..start];
+        let first_line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let _ = writeln!(self.text, "{:column$}{text}", "");
+        self.origins.extend((0..=text.matches('\n').count()).map(|below| Origin::Cell(first_line + below)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::parse;
+    use super::*;
+
+    #[test]
+    fn each_line_of_the_cell_keeps_its_number_and_its_columns() {
+        let code = "let a = 1; fn f() {\n    g();\n}\nlet b = \"\n  text\"; let c = 2; use x::y; a\n  + b";
+        let cell = parse(code).unwrap();
+        let variable = Variable { ty: "i32".to_owned() };
+        let source = Source::library(1, &cell, &[], &[(&"z".to_owned(), &variable)], &Plan::default());
+        let lines: Vec<&str> = code.lines().collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, text) in source.text.lines().enumerate() {
+            if let Origin::Cell(line) = *source.origin(index + 1) {
+                let at = text.len() - text.trim_start().len();
+                assert_eq!(lines[line - 1].get(at..text.len()), Some(text.trim_start()), "line {line}");
+                seen.insert(line);
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(source.text.lines().count(), source.origins.len());
+    }
+}

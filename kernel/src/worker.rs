@@ -1,0 +1,183 @@
+//! The worker process, seen from the kernel: it holds the variables and runs the cells, and may die of them.
+
+use std::io::{PipeWriter, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::bundle::Bundle;
+use crate::pump;
+
+/// The environment variable that tells a worker where its replies go.
+pub(crate) const REPLIES: &str = "GLISTEN_KERNEL_REPLIES";
+
+/// Where output goes that needs no answer: it may come at any time, also between cells.
+pub(crate) trait Publish: Send + Sync {
+    /// Text of the worker's stdout (or stderr).
+    fn stream(&self, is_stderr: bool, text: &str);
+    /// `display_data`, or `update_display_data`.
+    fn display(&self, data: Value, metadata: Value, display_id: Option<String>, update: bool);
+    /// `clear_output`.
+    fn clear(&self, wait: bool);
+}
+
+/// What the worker says while a cell runs.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The value of the last expression, as a MIME bundle.
+    Result(Value),
+    /// The cell failed; `place` is where a panic began, in the generated file.
+    Error { ename: String, evalue: String, traceback: Vec<String>, place: Option<(usize, usize)> },
+    /// The cell wants a line from the user.
+    Ask { prompt: String, password: bool },
+    /// The user's line, from the kernel's own stdin channel.
+    Answer(String),
+    /// The cell has ended and all its output was passed on.
+    Done,
+    /// The process has ended.
+    Exited,
+}
+
+/// A running worker.
+pub(crate) struct Worker {
+    child: Child,
+    requests: PipeWriter,
+    replies: Receiver<Reply>,
+    mailbox: Sender<Reply>,
+}
+
+impl Worker {
+    /// Starts a worker that loads the bundle's prelude at once.
+    ///
+    /// # Errors
+    /// If the process cannot be started.
+    pub(crate) fn start(bundle: &Bundle, publish: Arc<dyn Publish>) -> anyhow::Result<Self> {
+        let (request_reader, requests) = std::io::pipe()?;
+        let (reply_reader, reply_writer) = std::io::pipe()?;
+        let reply_fd = reply_writer.as_raw_fd();
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("worker")
+            .arg(bundle.prelude())
+            .env("LD_LIBRARY_PATH", bundle.library_path())
+            .env("OMP_WAIT_POLICY", wait_policy())
+            .env(REPLIES, reply_fd.to_string())
+            .stdin(request_reader)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        // SAFETY: between fork and exec only async-signal-safe functions are called.
+        unsafe {
+            command.pre_exec(move || {
+                libc::fcntl(reply_fd, libc::F_SETFD, 0);
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                // The kernel has blocked signals for its own thread that waits for them; a child inherits that.
+                let mut none = std::mem::zeroed();
+                libc::sigemptyset(&raw mut none);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().context("the worker process cannot be started")?;
+        drop(reply_writer);
+        let stdout: OwnedFd = child.stdout.take().context("the worker has no stdout")?.into();
+        let stderr: OwnedFd = child.stderr.take().context("the worker has no stderr")?.into();
+        let (mailbox, replies) = channel();
+        pump::start(stdout, stderr, reply_reader.into(), publish, mailbox.clone());
+        Ok(Self { child, requests, replies, mailbox })
+    }
+
+    /// The process id, which is also its group's.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Where other threads put [`Reply::Answer`].
+    pub(crate) fn mailbox(&self) -> Sender<Reply> {
+        self.mailbox.clone()
+    }
+
+    /// Asks it to load `library` and call `symbol`.
+    ///
+    /// # Errors
+    /// If the worker is gone.
+    pub(crate) fn run(&mut self, library: &Path, symbol: &str) -> std::io::Result<()> {
+        self.send(&json!({"op": "run", "library": library, "symbol": symbol}))
+    }
+
+    /// Asks it to drop variables.
+    ///
+    /// # Errors
+    /// If the worker is gone.
+    pub(crate) fn forget(&mut self, names: &[String]) -> std::io::Result<()> {
+        self.send(&json!({"op": "forget", "names": names}))
+    }
+
+    /// Sends the user's line to the waiting cell; `None` where the front end has none to give.
+    ///
+    /// # Errors
+    /// If the worker is gone.
+    pub(crate) fn answer(&mut self, text: Option<&str>) -> std::io::Result<()> {
+        self.send(&json!({"op": "answer", "text": text}))
+    }
+
+    /// Waits for the next reply.
+    pub(crate) fn next(&self) -> Reply {
+        self.replies.recv().unwrap_or(Reply::Exited)
+    }
+
+    /// Waits for the ended process and says how it ended.
+    pub(crate) fn end(mut self) -> String {
+        self.kill();
+        match self.child.wait() {
+            Ok(status) => match (status.signal(), status.code()) {
+                (Some(signal), _) => format!("was ended by signal {signal} ({})", signal_name(signal)),
+                (None, Some(code)) => format!("exited with code {code}"),
+                (None, None) => "ended".to_owned(),
+            },
+            Err(error) => format!("ended ({error})"),
+        }
+    }
+
+    fn kill(&self) {
+        // A worker that exited by itself keeps its status; its children in the group end with it.
+        // SAFETY: the process has not been waited for, so the id is still its own.
+        unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
+    }
+
+    fn send(&mut self, request: &Value) -> std::io::Result<()> {
+        self.requests.write_all(format!("{request}\n").as_bytes())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGSEGV => "segmentation fault",
+        libc::SIGABRT => "abort",
+        libc::SIGKILL => "killed, by the system if memory ran out",
+        libc::SIGBUS => "bus error",
+        libc::SIGFPE => "arithmetic error",
+        libc::SIGILL => "illegal instruction",
+        libc::SIGTERM => "terminated",
+        _ => "see `man 7 signal`",
+    }
+}
+
+/// How OpenMP's threads wait for one another, in libraries that a cell uses: asleep, unless the user says otherwise. On a
+/// machine that does other work too, threads that spin make each other many times slower.
+fn wait_policy() -> std::ffi::OsString {
+    std::env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| "PASSIVE".into())
+}

@@ -1,0 +1,16 @@
+//! The kernel, driven by a fake front end on real sockets. Needs the notebook bundle: `cargo xtask test` makes it.
+
+/// Items, variables, results and errors of cells.
+mod cells;
+/// The front end.
+mod client;
+/// The stop button.
+mod interrupt;
+/// How long cells take.
+mod latency;
+/// Start, end, death, and what they leave behind.
+mod life;
+/// Messages other than cells, good and bad.
+mod protocol;
+/// Streams, displays and input.
+mod streams;
