@@ -1,0 +1,97 @@
+//! The set-up that every command shares, as far as that command needs it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::folders::{self, Folders};
+use crate::plan::{self, Step};
+use crate::{build, bundle, libtorch, preflight, process, python, say};
+
+/// What the set-up has made.
+pub(crate) struct Ready {
+    /// The notebook bundle, by its true path.
+    pub(crate) bundle: PathBuf,
+    /// The environment's Python.
+    pub(crate) python: PathBuf,
+}
+
+/// `cargo xtask libtorch`.
+///
+/// # Errors
+/// See [`libtorch::Plan::carry_out`].
+pub(crate) fn libtorch_only(folders: &Folders) -> Result<()> {
+    let Some(plan) = libtorch::plan(folders)? else { return Ok(()) };
+    plan::announce(&plan.steps(folders));
+    preflight::check_tools()?;
+    preflight::check_disk(&folders.cache, plan.disk_bytes(), "libtorch")?;
+    plan.carry_out(folders)
+}
+
+/// `cargo xtask bundle`: libtorch, the build, the bundle.
+///
+/// # Errors
+/// If a step fails.
+pub(crate) fn up_to_bundle(folders: &Folders) -> Result<()> {
+    announce_and_check(folders, false, Vec::new())?;
+    let bundle = make_bundle(folders)?;
+    say::note(&format!("bundle: {}", bundle.display()));
+    Ok(())
+}
+
+/// The whole set-up: libtorch, the build, the bundle, Python and the kernel in it. `then` is what the command does
+/// afterwards, for the announcement.
+///
+/// # Errors
+/// If a step fails.
+pub(crate) fn whole(folders: &Folders, then: Vec<Step>) -> Result<Ready> {
+    let start = Instant::now();
+    announce_and_check(folders, true, then)?;
+    let bundle = make_bundle(folders)?;
+    let _lock = folders::lock(&folders.target)?;
+    let python = python::provide(folders)?;
+    let mut install = std::process::Command::new(folders.program("glisten-kernel")?);
+    install.args(["install", "--name", "glisten", "--prefix"]).arg(python::folder(folders));
+    process::output(install.arg("--bundle").arg(bundle::link(folders)))?;
+    say::note(&format!("set-up: {}", say::duration(start.elapsed())));
+    Ok(Ready { bundle, python })
+}
+
+fn make_bundle(folders: &Folders) -> Result<PathBuf> {
+    if let Some(plan) = libtorch::plan(folders)? {
+        plan.carry_out(folders)?;
+    }
+    let artifacts = build::build(folders)?;
+    let _lock = folders::lock(&folders.target)?;
+    bundle::provide(folders, &artifacts)
+}
+
+/// Says what is missing and how long it takes, and checks that this machine can do it. Quick if nothing is missing.
+fn announce_and_check(folders: &Folders, with_python: bool, then: Vec<Step>) -> Result<()> {
+    let mut steps = Vec::new();
+    let libtorch = libtorch::plan(folders)?;
+    if let Some(plan) = &libtorch {
+        steps.extend(plan.steps(folders));
+    }
+    let build = build::step(folders)?;
+    let build_bytes = if build.is_some() { 12_000_000_000 } else { 1_000_000_000 };
+    steps.extend(build);
+    if !bundle::exists(folders) {
+        steps.push(Step::new("link the notebook bundle", 40.0));
+    }
+    if with_python && !python::is_complete(folders) {
+        steps.push(Step::new("a private Python environment with JupyterLab: download 60 MB", 60.0));
+    }
+    let sets_up = !steps.is_empty();
+    steps.extend(then);
+    plan::announce(&steps);
+    if sets_up {
+        preflight::check_tools()?;
+        if let Some(plan) = &libtorch {
+            preflight::check_disk(&folders.cache, plan.disk_bytes(), "libtorch")?;
+        }
+        preflight::check_disk(folders.cargo_target()?, build_bytes, "the build")?;
+    }
+    Ok(())
+}
