@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.libtorch");
+    // Written anew whenever the link is; the link itself is a folder, which cargo would walk through.
+    println!("cargo::rerun-if-changed=.libtorch/source.json");
     let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     match here.join(".libtorch/lib").canonicalize() {
         Ok(lib) => {

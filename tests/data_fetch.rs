@@ -15,12 +15,14 @@ use glisten::error::Error;
 use tch::Kind::Double;
 use tempfile::TempDir;
 
+use super::support::skipped;
+
 /// The data set, or `None` (said aloud) where none of its sources can be reached.
 fn real(kind: Kind) -> Option<Dataset> {
     match Dataset::open(kind) {
         Ok(data) => Some(data),
         Err(e @ Error::Fetch { .. }) => {
-            eprintln!("SKIPPED: {e}");
+            skipped("data_fetch", &e.to_string());
             None
         }
         Err(e) => panic!("{e}"),
@@ -276,7 +278,7 @@ fn data_fetch_takes_a_given_folder_or_archive() {
         let fetched = fetch("fashion-mnist", bench.from(&archive)).unwrap();
         assert_eq!((fetched.source, fetched.as_published), (Source::Given(archive), true));
     } else {
-        eprintln!("SKIPPED: an archive given by the user; no tar here");
+        skipped("data_fetch", "an archive given by the user; no tar here");
     }
 }
 
@@ -340,7 +342,7 @@ fn data_two_fetches_at_once_do_the_work_once() {
 fn data_in_a_folder_of_the_users_is_used_where_it_lies() {
     // The environment is the process's: nextest gives each test one of its own, `cargo test` does not.
     if std::env::var_os("NEXTEST").is_none() {
-        eprintln!("SKIPPED: GLISTEN_DATA, outside of nextest");
+        skipped("data_fetch", "GLISTEN_DATA, outside of nextest");
         return;
     }
     let (bench, data) = (Bench::new(), TempDir::new().unwrap());
@@ -363,7 +365,7 @@ fn data_in_a_folder_of_the_users_is_used_where_it_lies() {
 fn data_fetch_can_be_stopped() {
     // The flag is the process's: nextest gives each test one of its own, `cargo test` does not.
     if std::env::var_os("NEXTEST").is_none() {
-        eprintln!("SKIPPED: the stop button, outside of nextest");
+        skipped("data_fetch", "the stop button, outside of nextest");
         return;
     }
     let bench = Bench::new().script("npm", "exec /bin/sleep 60");

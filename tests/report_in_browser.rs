@@ -5,7 +5,7 @@ use std::process::Command;
 
 use glisten::prelude::*;
 
-use super::support::from_setup;
+use super::support::skipped;
 
 /// An experiment with hostile names and made-up metrics, reported.
 fn write_report(folder: &Path) -> std::path::PathBuf {
@@ -46,11 +46,10 @@ fn the_report_opens_without_a_console_error_and_asks_for_nothing() {
     let html = std::fs::read_to_string(&report).unwrap();
     assert!(html.len() < 400_000, "{} bytes", html.len());
     assert!(!html.contains("<script>console"), "a name is never markup");
-    let browser = from_setup("GLISTEN_CHROMIUM");
-    if browser.as_os_str().is_empty() {
-        println!("SKIPPED: no Chromium here, and none could be installed");
+    let Some(browser) = std::env::var_os("GLISTEN_CHROMIUM") else {
+        skipped("report_in_browser", "no Chromium here, and none could be installed");
         return;
-    }
+    };
     let net_log = folder.path().join("net.json");
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])

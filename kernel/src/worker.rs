@@ -66,7 +66,7 @@ impl Worker {
             .arg("worker")
             .arg(bundle.prelude())
             .env("LD_LIBRARY_PATH", bundle.library_path())
-            .env("OMP_WAIT_POLICY", wait_policy())
+            .envs(short_spin())
             .env(REPLIES, reply_fd.to_string())
             .stdin(request_reader)
             .stdout(Stdio::piped())
@@ -176,8 +176,10 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// How OpenMP's threads wait for one another, in libraries that a cell uses: asleep, unless the user says otherwise. On a
-/// machine that does other work too, threads that spin make each other many times slower.
-fn wait_policy() -> std::ffi::OsString {
-    std::env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| "PASSIVE".into())
+/// How long OpenMP's threads spin while they wait for one another, in libraries that a cell uses, unless the user says so:
+/// some ten microseconds, then they sleep. libgomp's own choice makes training thirty times slower on a machine that does
+/// other work too.
+fn short_spin() -> Option<(&'static str, &'static str)> {
+    let chosen = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some());
+    (!chosen).then_some(("GOMP_SPINCOUNT", "30000"))
 }

@@ -13,6 +13,9 @@ const LEADING: [&str; 3] = ["strategy", "fraction", "seed"];
 /// A statistic's suffix and how it is read; `None` where there is no value to take it of.
 type Statistic = (&'static str, fn(&MetricStats) -> Option<f64>);
 
+/// Likewise for what is counted.
+type Count = (&'static str, fn(&MetricStats) -> u64);
+
 const STATISTICS: [Statistic; 5] = [
     ("max", |stats| (stats.count > 0).then_some(stats.max)),
     ("min", |stats| (stats.count > 0).then_some(stats.min)),
@@ -45,8 +48,7 @@ pub(super) fn runs(records: &[RunRecord]) -> Result<DataFrame> {
             let values = records.iter().map(|record| record.metrics.get(name).and_then(statistic));
             columns.push(Series::new(format!("{name}.{suffix}").into(), values.collect::<Vec<_>>()).into());
         }
-        let counts: [(&str, fn(&MetricStats) -> u64); 2] =
-            [("count", |stats| stats.count), ("nonfinite", |stats| stats.nonfinite)];
+        let counts: [Count; 2] = [("count", |stats| stats.count), ("nonfinite", |stats| stats.nonfinite)];
         for (suffix, count) in counts {
             let values =
                 records.iter().map(|record| record.metrics.get(name).map(|stats| count(stats) as i64));

@@ -75,10 +75,10 @@ pub(super) fn print_runs(runs: &DataFrame, sort_by: &str) -> anyhow::Result<()> 
     let names = runs.get_column_names();
     let mut columns: Vec<&str> =
         COLUMNS.into_iter().filter(|name| names.iter().any(|known| known.as_str() == *name)).collect();
-    if let Some(sorted_by) = names.iter().find(|name| name.eq_ignore_ascii_case(sort_by)) {
-        if !columns.contains(&sorted_by.as_str()) {
-            columns.push(sorted_by.as_str());
-        }
+    if let Some(sorted_by) = names.iter().find(|name| name.eq_ignore_ascii_case(sort_by))
+        && !columns.contains(&sorted_by.as_str())
+    {
+        columns.push(sorted_by.as_str());
     }
     print_table(&runs.select(columns)?);
     Ok(())

@@ -99,7 +99,7 @@ impl StoreArguments {
 /// Parses the arguments and does what they say.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    wait_passively();
+    spin_shortly();
     device::open_cuda();
     stop_on_ctrl_c();
     progress::install();
@@ -127,21 +127,19 @@ fn fetch(name: &str, from: Option<PathBuf>, offline: bool) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts this program again with OpenMP's threads told to sleep, not to spin, while they wait for one another. On a machine
-/// that does other work too, spinning makes training many times slower; on a quiet one it gains nothing that was measurable.
-/// libgomp reads the variable when it is loaded, before `main`. Who sets it has the last word.
-fn wait_passively() {
+/// Starts this program again with OpenMP's threads told to spin for some ten microseconds only, and then to sleep, while they
+/// wait for one another. With libgomp's own choice training is thirty times slower on a machine that does other work too; on
+/// a quiet one the short spin costs nothing that could be measured. libgomp reads the variable when it is loaded, before
+/// `main`; a user who sets it has the last word.
+fn spin_shortly() {
     use std::os::unix::process::CommandExt;
-    const VARIABLE: &str = "OMP_WAIT_POLICY";
-    if std::env::var_os(VARIABLE).is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some() {
+    if ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
     if let Ok(program) = std::env::current_exe() {
         // Returns only if it failed; then training works too, only less politely.
-        let _ = std::process::Command::new(program)
-            .args(std::env::args_os().skip(1))
-            .env(VARIABLE, "PASSIVE")
-            .exec();
+        let mut again = std::process::Command::new(program);
+        let _ = again.args(std::env::args_os().skip(1)).env("GOMP_SPINCOUNT", "30000").exec();
     }
 }
 

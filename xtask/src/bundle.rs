@@ -167,17 +167,27 @@ pub(crate) fn fingerprint(needed: &Needed<'_>, sources: &Path, rustc: &str, nati
         let m = artifact.file.metadata().with_context(|| format!("no {}", artifact.file.display()))?;
         let _ = writeln!(text, "{} {} {}.{:09}", artifact.file.display(), m.len(), m.mtime(), m.mtime_nsec());
     }
-    let mut files = Vec::new();
-    let entries = fs::read_dir(sources).with_context(|| format!("cannot read {}", sources.display()))?;
-    for entry in entries {
-        files.push(entry?.path());
-    }
+    let mut files = rust_files(sources)?;
     files.sort();
-    for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "rs")) {
+    for file in &files {
         let source = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let _ = writeln!(text, "{} {}", file.display(), folders::digest(&source));
     }
     Ok(folders::digest(&text))
+}
+
+/// The `.rs` files of a folder and all below it.
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// The compiler that cargo uses.
