@@ -8,6 +8,23 @@ use std::collections::BTreeMap;
 const RUNS: &str = "runs";
 const METRICS: &str = "metrics";
 
+/// Beside data set, model and epochs: what runs must share to be compared, where the table has it.
+const CONDITIONS: [&str; 13] = [
+    "dataset_fingerprint",
+    "n_train",
+    "n_validation",
+    "split_validation",
+    "split_seed",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "device",
+    "threads",
+    "glisten_version",
+];
+
 /// What a row of the runs table says, as far as it says it. Times are in seconds, accuracies between 0 and 1.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
@@ -22,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) dataset: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) epochs: Option<i64>,
+    /// Names and values of those [`CONDITIONS`] in which the completed runs of the table differ.
+    pub(crate) conditions: Vec<(String, String)>,
     pub(crate) test_accuracy: Option<f64>,
     pub(crate) validation_accuracy_max: Option<f64>,
     pub(crate) validation_loss_min: Option<f64>,
@@ -85,6 +104,7 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
             dataset: cell(&datasets, row),
             model: cell(&models, row),
             epochs: finite(&epochs, row).map(|epochs| epochs as i64),
+            conditions: Vec::new(),
             test_accuracy: finite(&test_accuracies, row),
             validation_accuracy_max: finite(&validation_accuracies, row),
             validation_loss_min: finite(&validation_losses, row),
@@ -93,7 +113,28 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
             wall_seconds: positive(&walls, row).filter(|&seconds| seconds > 0.0),
         }
     };
-    Ok((0..table.height()).map(run).collect())
+    let mut runs: Vec<Run> = (0..table.height()).map(run).collect();
+    for name in CONDITIONS {
+        add_condition(&mut runs, table, name);
+    }
+    Ok(runs)
+}
+
+/// Adds a condition to every run, if the completed runs differ in it.
+fn add_condition(runs: &mut [Run], table: &DataFrame, name: &str) {
+    let Some(values) = table.column(name).ok().and_then(|column| column.cast(&DataType::String).ok()) else {
+        return;
+    };
+    let Ok(values) = values.str() else { return };
+    let values: Vec<Option<&str>> = values.iter().collect();
+    let completed = || runs.iter().zip(&values).filter(|(run, _)| run.is_completed());
+    let first = completed().next().map(|(_, value)| *value);
+    if completed().all(|(_, value)| Some(*value) == first) {
+        return;
+    }
+    for (run, value) in runs.iter_mut().zip(values) {
+        run.conditions.push((name.to_owned(), value.unwrap_or("unknown").to_owned()));
+    }
 }
 
 /// One metric of one run over its steps.

@@ -1,7 +1,8 @@
 //! The figures of a report: per strategy and fraction, accuracy, what was lost of it, and speedup, over seeds.
 //!
 //! The definitions are those of the project's design page, section "What the figures mean". Only completed runs
-//! enter. Runs are compared within a [`Setting`] only: the same data set, model and number of epochs.
+//! enter. Runs are compared within a [`Setting`] only: the same data set, model,
+//! number of epochs and other conditions.
 
 mod group;
 mod table;
@@ -54,6 +55,9 @@ pub struct Setting {
     pub model: Option<String>,
     /// The number of epochs, where the table gives it.
     pub epochs: Option<i64>,
+    /// Whatever else a training's result and speed hang on, as `learning_rate`, where the runs of the table differ in it:
+    /// names and values.
+    pub conditions: Vec<(String, String)>,
 }
 
 /// The figures of the completed runs of one setting.
@@ -195,7 +199,12 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
 }
 
 pub(crate) fn setting_of(run: &Run) -> Setting {
-    Setting { dataset: run.dataset.clone(), model: run.model.clone(), epochs: run.epochs }
+    Setting {
+        dataset: run.dataset.clone(),
+        model: run.model.clone(),
+        epochs: run.epochs,
+        conditions: run.conditions.clone(),
+    }
 }
 
 /// The strategies of some rows, each once, in the report's order.

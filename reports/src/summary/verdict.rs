@@ -165,8 +165,11 @@ pub(crate) fn signed_points(difference: &Estimate) -> String {
 pub(crate) fn setting_name(setting: &Setting) -> String {
     let name = |part: &Option<String>| part.as_deref().map(|text| wording::shorten(text, 40));
     let epochs = setting.epochs.map(|n| if n == 1 { "1 epoch".to_owned() } else { format!("{n} epochs") });
-    let parts: Vec<String> =
-        [name(&setting.dataset), name(&setting.model), epochs].into_iter().flatten().collect();
+    let conditions = setting.conditions.iter().map(|(name, value)| {
+        format!("{} {}", wording::shorten(&name.replace('_', " "), 40), wording::shorten(value, 12))
+    });
+    let named = [name(&setting.dataset), name(&setting.model), epochs].into_iter().flatten();
+    let parts: Vec<String> = named.chain(conditions).collect();
     if parts.is_empty() { "unnamed setting".to_owned() } else { parts.join(", ") }
 }
 
@@ -195,7 +198,7 @@ pub(super) fn caveats(summary: &Summary, n_unusable: usize) -> Vec<String> {
     let Some(main) = summary.settings.first() else { return found };
     if summary.settings.len() > 1 {
         found.push(format!(
-            "The runs differ in data set, model or number of epochs; only like is compared with like. The first \
+            "The runs differ in data set, model, number of epochs or other conditions; only like is compared with like. The first \
              sentence and the charts are for {} ({}); the tables hold all {} settings.",
             setting_name(&main.setting),
             count(main.n_runs, "run", "runs"),
