@@ -68,7 +68,15 @@ pub fn named(name: &str) -> Result<Device> {
     };
     match index {
         Some(index) if (index as i64) < n_cuda => Ok(Device::Cuda(index)),
-        Some(_) => Err(Error::argument("device", format!("'cpu', or one of {n_cuda} CUDA devices"), name)),
+        Some(_) if n_cuda == 0 => {
+            let expected = "'cpu': no CUDA device can be used here (`glisten doctor` says why)";
+            Err(Error::argument("device", expected, format!("'{name}'")))
+        }
+        Some(_) => Err(Error::argument(
+            "device",
+            format!("'cpu', or one of {n_cuda} CUDA devices"),
+            format!("'{name}'"),
+        )),
         None => Err(Error::argument("device", "'auto', 'cpu', 'cuda' or 'cuda:INDEX'", format!("'{name}'"))),
     }
 }

@@ -83,7 +83,7 @@ fn a_training_learns_and_its_run_has_every_metric() {
     assert_eq!(number(&runs, "validation:accuracy.last", 0), accuracies[3]);
     assert_eq!(number(&runs, "validation:accuracy.count", 0), 4.0);
     assert_eq!(number(&runs, "fraction", 0), 1.0);
-    assert_eq!(metrics.shape(), (4 * 6 + 3, 4));
+    assert_eq!(metrics.shape(), (4 * 6 + 3, 5));
     let chart = study.chart("validation:accuracy").unwrap();
     assert!(
         chart.svg().starts_with("<svg") && chart.description().contains("1 run"),
@@ -155,6 +155,8 @@ fn a_stopped_run_is_stored_with_its_metrics_and_resume_does_what_is_missing() {
     let again = trainer(&data).fit(&data, &study).unwrap();
     assert!(again.reused, "a completed one is not");
     assert_eq!((again.run.as_str(), again.test_accuracy), (fitted.run.as_str(), fitted.test_accuracy));
+    let other_split = super::support::bars(600, 7).split(Split { validation: 0.2, seed: 2 }).unwrap();
+    assert!(!trainer(&data).fit(&other_split, &study).unwrap().reused, "another split is other work");
     assert!(
         !trainer(&data).seed(1).fit(&data, &study).unwrap().reused,
         "another configuration is another piece of work"
@@ -198,6 +200,50 @@ fn what_cannot_be_trained_is_said_before_anything_is_stored() {
     assert!(store.run_records(None).unwrap().is_empty());
 }
 
+/// 28 × 40, 8 × 8 and 1 × 1 images, 33 × 31 ones in colour.
+#[test]
+fn lenet_takes_images_of_any_shape_and_says_which_data_it_was_made_for() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let study = Experiment::create_in(&store, "shapes").unwrap();
+    let of_shape = |channels: i64, height: i64, width: i64| {
+        let images =
+            tch::Tensor::randint(256, [40, channels, height, width], (tch::Kind::Uint8, tch::Device::Cpu));
+        let labels = tch::Tensor::arange(40, (tch::Kind::Int64, tch::Device::Cpu)).remainder(3);
+        Dataset::from_tensors("noise", images, labels)
+            .unwrap()
+            .split(Split { validation: 0.2, seed: 0 })
+            .unwrap()
+    };
+    for (channels, height, width) in [(1, 28, 40), (1, 8, 8), (1, 1, 1), (3, 33, 31)] {
+        let data = of_shape(channels, height, width);
+        trainer(&data).epochs(1).select(Select::glister(0.5)).fit(&data, &study).unwrap();
+    }
+    let message = trainer(&split_bars(600)).fit(&of_shape(1, 8, 8), &study).unwrap_err().to_string();
+    assert!(message.contains("1 × 28 × 28 in 10 classes") && message.contains("1 × 8 × 8 in 3"), "{message}");
+}
+
+/// A model of one's own may panic: what comes after it must still be able to train.
+#[test]
+fn a_model_that_panics_while_choosing_leaves_gradients_on() {
+    struct Panics;
+    impl Model for Panics {
+        fn features(&self, _: &tch::Tensor, _: bool) -> tch::Tensor {
+            panic!("on purpose")
+        }
+        fn logits(&self, features: &tch::Tensor) -> tch::Tensor {
+            features.shallow_clone()
+        }
+    }
+    let data = split_bars(600);
+    let mut loader = Select::glister(0.5).loader(&data.train, &data.validation).unwrap();
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loader.epoch(&Panics).map(|_| ())));
+    assert!(result.is_err());
+    let x = tch::Tensor::from_slice(&[2.0_f32]).set_requires_grad(true);
+    (&x * &x).backward();
+    assert_eq!(x.grad().double_value(&[]), 4.0);
+}
+
 #[test]
 fn a_sweep_does_every_pair_with_every_seed_once() {
     let _turn = in_turn();
@@ -216,12 +262,18 @@ fn a_sweep_does_every_pair_with_every_seed_once() {
             "at least one",
         ),
         ("experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nseeds = []", "seeds"),
-        ("experiment = \"x", "sweep.toml"),
+        ("experiment = \"x\"\ndata = \"mnits\"\nselections = []\nfractions = []", "fashion-mnist"),
+        ("experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nepochs = 0", "epochs"),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nmodel = \"resnet\"\nselections = []\nfractions = []",
+            "resnet",
+        ),
+        ("experiment = \"x", "a sweep in TOML"),
     ];
     for (text, expected) in wrong {
         std::fs::write(&path, text).unwrap();
         let message = Sweep::from_file(&path).unwrap_err().to_string();
-        assert!(message.contains(expected), "{text}\n{message}");
+        assert!(message.contains(expected) && message.contains("sweep.toml"), "{text}\n{message}");
     }
     std::fs::write(&path, "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5]\n[glister]\nselect_every = 3").unwrap();
     let sweep = Sweep::from_file(&path).unwrap();

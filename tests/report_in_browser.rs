@@ -73,6 +73,13 @@ fn the_report_opens_without_a_console_error_and_asks_for_nothing() {
     assert!(console.is_empty(), "{console:?}");
     let requests = std::fs::read_to_string(&net_log).unwrap();
     assert!(!requests.contains("example.invalid"), "an image in a name was asked for");
+    // What the page itself could ask for: an address in a tag or a style.
+    let tags = html.split('<').filter_map(|rest| rest.split('>').next());
+    let styles = html.split("<style").skip(1).filter_map(|rest| rest.split("</style>").next());
+    for piece in tags.chain(styles) {
+        let asks = ["src=", "href=", "url(", "@import"].iter().any(|word| piece.contains(word));
+        assert!(!(asks && piece.contains("//")), "{piece}");
+    }
     let left: Vec<_> = requests
         .match_indices("\"url\":\"http")
         .map(|(at, _)| &requests[at..(at + 90).min(requests.len())])

@@ -174,7 +174,7 @@ fn a_loop_of_ones_own_gets_chosen_batches() {
         Select::glister(0.25).select_every(2).loader(&data.train, &data.validation).unwrap().batch_size(50);
     let mut chosen = Vec::new();
     for _ in 0..4 {
-        let epoch = loader.epoch(model.as_ref()).unwrap();
+        let epoch = loader.epoch(&model).unwrap();
         assert_eq!(epoch.n_samples(), 120);
         chosen.push(sorted(Vec::<i64>::try_from(epoch.indices()).unwrap()));
         let mut sizes = Vec::new();

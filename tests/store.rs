@@ -82,7 +82,30 @@ fn files_that_are_no_store_are_errors_and_stay_as_they_are() {
     drop(Store::open(&newer).unwrap());
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let message = Store::open(&newer).unwrap_err().to_string();
-    assert!(message.contains("version 99") && message.contains("newer Glisten"), "{message}");
+    assert!(message.contains("version 99") && message.contains("another release"), "{message}");
+}
+
+#[test]
+fn another_programs_database_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mlflow.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE runs (id INTEGER)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let message = Store::open(&path).unwrap_err().to_string();
+    assert!(message.contains("another program's SQLite database"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn huge_finite_values_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let run = Experiment::create_in(&store, "huge").unwrap().start_run("run").unwrap();
+    for (step, value) in [(1, 1.5e308), (2, -1.5e308), (3, 1.5e308)] {
+        run.log_metric("loss", value, step).unwrap();
+    }
+    let record = &store.run_records(None).unwrap()[0];
+    assert_eq!((record.metrics["loss"].count, record.metrics["loss"].max), (3, 1.5e308));
 }
 
 #[test]

@@ -65,6 +65,11 @@ pub(super) fn runs(records: &[RunRecord]) -> Result<DataFrame> {
 
 pub(super) fn metrics(points: &[MetricPoint]) -> Result<DataFrame> {
     let columns = vec![
+        Series::new(
+            "experiment".into(),
+            points.iter().map(|point| point.experiment.as_str()).collect::<Vec<_>>(),
+        )
+        .into(),
         Series::new("run".into(), points.iter().map(|point| point.run.as_str()).collect::<Vec<_>>()).into(),
         Series::new("metric".into(), points.iter().map(|point| point.metric.as_str()).collect::<Vec<_>>())
             .into(),

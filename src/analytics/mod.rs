@@ -45,7 +45,7 @@ impl Experiment {
         runs(self.store(), Some(self.name()))
     }
 
-    /// Every value of every metric: `run` (str), `metric` (str), `step` (i64), `value` (f64).
+    /// Every value of every metric: `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64).
     ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read.

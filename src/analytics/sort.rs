@@ -13,6 +13,12 @@ pub trait RunsExt {
     /// [`Error::NotFound`] for a column that is not there, naming the nearest one.
     fn sort_by(&self, column: &str) -> Result<DataFrame>;
 
+    /// The column that `asked` means, with or without prefix and in any case.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for a column that is not there, naming the nearest one.
+    fn column_named(&self, asked: &str) -> Result<String>;
+
     /// Sorts so that the best run comes first: by the lowest value for losses and seconds, else by the highest.
     ///
     /// # Errors
@@ -23,6 +29,10 @@ pub trait RunsExt {
 impl RunsExt for DataFrame {
     fn sort_by(&self, column: &str) -> Result<DataFrame> {
         sort(self, column, true)
+    }
+
+    fn column_named(&self, asked: &str) -> Result<String> {
+        find(self, asked)
     }
 
     fn best_first(&self, column: &str) -> Result<DataFrame> {

@@ -52,9 +52,40 @@ fn libtorch() -> Result<String, String> {
     if sum != 3.0 {
         return Err(format!("1 + 2 = {sum}: this libtorch does not work"));
     }
-    let folder = device::libtorch_folder()
-        .map_or_else(|| "an unknown folder".to_owned(), |path| path.display().to_string());
-    Ok(format!("{LIBTORCH} in {folder}"))
+    let Some(folder) = device::libtorch_folder() else {
+        return Ok("of unknown version, from an unknown folder".to_owned());
+    };
+    let text = format!("in {}", folder.display());
+    let (version, origin) = described(&folder);
+    let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+    match version {
+        Some(version) if version == LIBTORCH => Ok(format!("{version} {text}{origin}")),
+        Some(version) => {
+            Err(format!("{version} {text}{origin}, but {LIBTORCH} is needed: `cargo xtask libtorch`"))
+        }
+        None => Ok(format!("of unknown version {text}{origin}")),
+    }
+}
+
+/// The version that libtorch's own header names, and where the set-up took it from.
+fn described(lib: &Path) -> (Option<String>, Option<String>) {
+    let Some(root) = lib.parent() else { return (None, None) };
+    let header = std::fs::read_to_string(root.join("include/torch/headeronly/version.h"))
+        .or_else(|_| std::fs::read_to_string(root.join("include/torch/version.h")));
+    let number = |name: &str| {
+        let line = header
+            .as_ref()
+            .ok()?
+            .lines()
+            .find(|line| line.contains(&format!("define TORCH_VERSION_{name} ")))?;
+        line.split_whitespace().last().map(str::to_owned)
+    };
+    let version = ["MAJOR", "MINOR", "PATCH"].map(number).into_iter().collect::<Option<Vec<_>>>();
+    let source = std::fs::read(root.join("source.json")).ok();
+    let source = source.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let text = |name: &str| Some(source.as_ref()?.get(name)?.as_str()?.to_owned());
+    let origin = text("origin").zip(text("source")).map(|(origin, source)| format!("{origin}, {source}"));
+    (version.map(|parts| parts.join(".")), origin)
 }
 
 fn cuda() -> Result<String, String> {

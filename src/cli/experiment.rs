@@ -30,9 +30,9 @@ const COLUMNS: [&str; 8] = [
 pub(super) struct RunsArguments {
     /// The experiment; without one, the experiments are listed
     experiment: Option<String>,
-    /// The column to sort by, best first
-    #[arg(long, value_name = "COLUMN", default_value = "validation:accuracy.max")]
-    sort_by: String,
+    /// The column to sort by, best first; validation:accuracy.max where there is one
+    #[arg(long, value_name = "COLUMN")]
+    sort_by: Option<String>,
     /// Show every column
     #[arg(long)]
     all: bool,
@@ -48,37 +48,48 @@ impl RunsArguments {
         let store = self.store.open_existing()?;
         let Some(name) = &self.experiment else {
             for name in store.experiment_names()? {
-                println!("{name}: {} runs", store.run_records(Some(&name))?.len());
+                let n_runs = store.run_records(Some(&name))?.len();
+                println!("{name}: {n_runs} {}", if n_runs == 1 { "run" } else { "runs" });
             }
             return Ok(ExitCode::SUCCESS);
         };
-        let runs = Experiment::open_in(&store, name)?.runs()?;
+        let runs = sorted(&Experiment::open_in(&store, name)?.runs()?, self.sort_by.as_deref())?;
         if self.csv {
-            let mut runs = if runs.height() > 0 { runs.best_first(&self.sort_by)? } else { runs };
-            CsvWriter::new(std::io::stdout().lock()).finish(&mut runs)?;
+            CsvWriter::new(std::io::stdout().lock()).finish(&mut { runs })?;
         } else if self.all {
-            print_table(&runs.best_first(&self.sort_by)?);
+            print_table(&runs);
         } else {
-            print_runs(&runs, &self.sort_by)?;
+            print_runs(&runs, self.sort_by.as_deref())?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Prints the columns that a terminal has room for, best run first.
-pub(super) fn print_runs(runs: &DataFrame, sort_by: &str) -> anyhow::Result<()> {
+/// Best run first: by the column asked for, else by the usual one if some run has come so far.
+pub(super) fn sorted(runs: &DataFrame, sort_by: Option<&str>) -> anyhow::Result<DataFrame> {
+    const USUAL: &str = "validation:accuracy.max";
+    match sort_by {
+        Some(column) if runs.height() > 0 => Ok(runs.best_first(column)?),
+        None if runs.column_named(USUAL).is_ok() => Ok(runs.best_first(USUAL)?),
+        _ => Ok(runs.clone()),
+    }
+}
+
+/// Prints the columns that a terminal has room for, and the one sorted by.
+pub(super) fn print_runs(runs: &DataFrame, sort_by: Option<&str>) -> anyhow::Result<()> {
     if runs.height() == 0 {
         println!("no runs yet");
         return Ok(());
     }
-    let runs = runs.best_first(sort_by)?;
     let names = runs.get_column_names();
-    let mut columns: Vec<&str> =
-        COLUMNS.into_iter().filter(|name| names.iter().any(|known| known.as_str() == *name)).collect();
-    if let Some(sorted_by) = names.iter().find(|name| name.eq_ignore_ascii_case(sort_by))
-        && !columns.contains(&sorted_by.as_str())
-    {
-        columns.push(sorted_by.as_str());
+    let is_there = |name: &str| names.iter().any(|known| known.as_str() == name);
+    let mut columns: Vec<String> =
+        COLUMNS.into_iter().filter(|name| is_there(name)).map(str::to_owned).collect();
+    if let Some(column) = sort_by {
+        let column = runs.column_named(column)?;
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
     }
     print_table(&runs.select(columns)?);
     Ok(())

@@ -62,8 +62,8 @@ Examples:
     Fetch {
         /// mnist, fashion-mnist or cifar10
         name: String,
-        /// A folder that holds the data set's files
-        #[arg(long, value_name = "FOLDER")]
+        /// A folder that holds the data set's files, or an archive of them
+        #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
         /// Use --from and the cache only
         #[arg(long)]
@@ -100,6 +100,8 @@ impl StoreArguments {
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     spin_shortly();
+    // SAFETY: the default action; `glisten runs | head` is to end quietly, as other programs do.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     device::open_cuda();
     stop_on_ctrl_c();
     progress::install();
@@ -114,7 +116,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{} {error:#}", console::style("error:").red().bold());
+            eprintln!("{} {error}", console::style("error:").red().bold());
             let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
             ExitCode::from(if stopped { 130 } else { 1 })
         }

@@ -1,6 +1,6 @@
 //! `glisten train` and `glisten sweep`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use glisten::data::{Dataset, Split};
@@ -60,24 +60,29 @@ impl TrainArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut select = Select::named(&self.strategy, self.fraction)?;
         if let Some(epochs) = self.select_every {
+            anyhow::ensure!(
+                select.name() == "glister",
+                "--select-every: only glister selects every so many epochs"
+            );
             select = select.select_every(epochs);
         }
         let device = device::named(&self.device)?;
         let dataset = Dataset::named(&self.data)?;
         let dataset = if let Some(n) = self.take { dataset.take(n)? } else { dataset };
         let data = dataset.split(Split::default())?;
-        let store = self.store.open()?;
-        // Asked for by hand, a training is done even where the store has one like it.
-        Experiment::resume_in(&store, &self.experiment)?;
-        let experiment = Experiment::open_in(&store, &self.experiment)?;
-        let fitted = Trainer::of(model::named(&self.model, &data)?)
+        let trainer = Trainer::of(model::named(&self.model, &data)?)
             .select(select)
             .epochs(self.epochs)
             .batch_size(self.batch_size)
             .learning_rate(self.learning_rate)
             .seed(self.seed)
-            .device(device)
-            .fit(&data, &experiment)?;
+            .device(device);
+        trainer.check(&data)?;
+        let store = self.store.open()?;
+        // Asked for by hand, a training is done even where the store has one like it.
+        Experiment::resume_in(&store, &self.experiment)?;
+        let experiment = Experiment::open_in(&store, &self.experiment)?;
+        let fitted = trainer.fit(&data, &experiment)?;
         println!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
         if let Some(accuracy) = fitted.test_accuracy {
             println!("test accuracy {:.2} %", 100.0 * accuracy);
@@ -88,7 +93,10 @@ impl TrainArguments {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "A sweep file:
+#[command(after_help = "Example:
+  glisten sweep notebooks/sweeps/how-much-data.toml --report report.html
+
+A sweep file:
   experiment = \"how-much-data\"
   data = \"fashion-mnist\"
   model = \"lenet\"
@@ -121,14 +129,18 @@ impl SweepArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let sweep = Sweep::from_file(&self.file)?;
         let device = device::named(&self.device)?;
+        // Better now than after an hour of training.
+        if let Some(folder) =
+            self.report.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
+        {
+            anyhow::ensure!(folder.is_dir(), "--report: {} is not a folder", folder.display());
+        }
         let store = self.store.open()?;
         let fitted = sweep.run(&store, Some(device))?;
         let n_reused = fitted.iter().filter(|fitted| fitted.reused).count();
         println!("{} runs, {n_reused} of them complete before", fitted.len());
-        experiment::print_runs(
-            &analytics::runs(&store, Some(&sweep.experiment))?,
-            "validation:accuracy.max",
-        )?;
+        let runs = analytics::runs(&store, Some(&sweep.experiment))?;
+        experiment::print_runs(&experiment::sorted(&runs, None)?, None)?;
         if let Some(path) = &self.report {
             println!("report: {}", Experiment::open_in(&store, &sweep.experiment)?.report(path)?);
         }

@@ -4,25 +4,36 @@ use tch::{Tensor, nn};
 
 use super::{Architecture, Model};
 use crate::data::Splits;
+use crate::error::{Error, Result};
 
-/// LeNet-5: 6 and 16 maps of 5 × 5 kernels, then layers of 120 and 84, D = 84 features. Images of 28 × 28 are padded by
-/// 2 on each side, as the original padded MNIST to 32 × 32.
+/// LeNet-5: 6 and 16 maps of 5 × 5 kernels, then layers of 120 and 84, D = 84 features. Images below 32 × 32 are padded to
+/// that size, as the original padded MNIST's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeNet {
     channels: i64,
-    side: i64,
+    height: i64,
+    width: i64,
     n_classes: i64,
 }
+
+/// The side that the original pads to.
+const SIDE: i64 = 32;
 
 impl LeNet {
     /// Sized for the images and classes of `data`.
     pub fn for_data(data: &Splits) -> Self {
         let [channels, height, width] = data.image_shape();
-        Self { channels, side: height.min(width), n_classes: data.n_classes() as i64 }
+        Self { channels, height, width, n_classes: data.n_classes() as i64 }
     }
 
+    /// On each side of the shorter axis, and of the longer one with it.
     fn padding(&self) -> i64 {
-        if self.side < 32 { 2 } else { 0 }
+        (SIDE - self.height.min(self.width).min(SIDE) + 1) / 2
+    }
+
+    /// How many values of an axis of `size` are left behind both convolutions and poolings.
+    fn left_of(&self, size: i64) -> i64 {
+        ((size + 2 * self.padding() - 4) / 2 - 4) / 2
     }
 }
 
@@ -31,14 +42,29 @@ impl Architecture for LeNet {
         "lenet"
     }
 
+    fn check(&self, data: &Splits) -> Result<()> {
+        if *self == Self::for_data(data) {
+            return Ok(());
+        }
+        let expected = format!(
+            "images of {} × {} × {} in {} classes, for which this LeNet was made",
+            self.channels, self.height, self.width, self.n_classes
+        );
+        let [channels, height, width] = data.image_shape();
+        let got = format!(
+            "{channels} × {height} × {width} in {} classes; LeNet::for_data(&data) fits",
+            data.n_classes()
+        );
+        Err(Error::argument("data", expected, got))
+    }
+
     fn build(&self, path: &nn::Path<'_>) -> Box<dyn Model> {
         let first = nn::ConvConfig { padding: self.padding(), ..Default::default() };
-        let after_first = (self.side + 2 * self.padding() - 4) / 2;
-        let after_second = (after_first - 4) / 2;
+        let n_values = 16 * self.left_of(self.height) * self.left_of(self.width);
         Box::new(Network {
             conv1: nn::conv2d(path / "conv1", self.channels, 6, 5, first),
             conv2: nn::conv2d(path / "conv2", 6, 16, 5, Default::default()),
-            fc1: nn::linear(path / "fc1", 16 * after_second * after_second, 120, Default::default()),
+            fc1: nn::linear(path / "fc1", n_values, 120, Default::default()),
             fc2: nn::linear(path / "fc2", 120, 84, Default::default()),
             fc3: nn::linear(path / "fc3", 84, self.n_classes, Default::default()),
         })

@@ -24,10 +24,35 @@ pub trait Model {
     }
 }
 
+impl<M: Model + ?Sized> Model for Box<M> {
+    fn features(&self, images: &Tensor, train: bool) -> Tensor {
+        (**self).features(images, train)
+    }
+
+    fn logits(&self, features: &Tensor) -> Tensor {
+        (**self).logits(features)
+    }
+}
+
 /// A kind of network, from which a training makes a fresh [`Model`] with weights drawn from its seed.
 pub trait Architecture {
     /// The name a run is stored under.
     fn name(&self) -> &str;
+
+    /// Settings of its own that a training's result hangs on, in any form: trainings that differ in them are not taken for
+    /// one another.
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    /// Whether it can take in this data.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it cannot, saying what it can.
+    fn check(&self, data: &Splits) -> Result<()> {
+        let _ = data;
+        Ok(())
+    }
 
     /// A new model whose variables live under `path`.
     fn build(&self, path: &nn::Path<'_>) -> Box<dyn Model>;

@@ -68,7 +68,7 @@ impl RGreedy {
     /// of the highest gains, so that exactly `budget` are chosen. The gains returned are those at the time of choosing.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `budget` is 0 or above the number of candidates, shapes do not fit together, `rounds` is 0
+    /// [`Error::Interrupted`] if a stop was asked for. [`Error::Argument`] if `budget` is 0 or above the number of candidates, shapes do not fit together, `rounds` is 0
     /// or `eta` is not a positive number.
     pub fn choose(&self, candidates: &LastLayer, validation: &LastLayer, budget: i64) -> Result<Selection> {
         let (n, d, c) = candidates.check("candidates")?;
@@ -81,33 +81,34 @@ impl RGreedy {
             return Err(Error::argument("budget", format!("1 to {n}, the number of candidates"), budget));
         }
         self.check()?;
-        tch::no_grad(|| {
-            let r = candidates.residuals(); // [N, C]
-            let taken_gain = Tensor::full([n], f64::NEG_INFINITY, (Kind::Float, r.device()));
-            let is_taken = Tensor::zeros([n], (Kind::Bool, r.device()));
-            let mut sum_b = Tensor::zeros([c], (Kind::Float, r.device())); // Σ_S r_i
-            let mut sum_w = Tensor::zeros([c, d], (Kind::Float, r.device())); // Σ_S r_i ⊗ e_i
-            let (mut indices, mut gains) = (Vec::new(), Vec::new());
-            let rounds = (self.rounds as i64).min(budget);
-            let mut taken = 0;
-            for round in 0..rounds {
-                let share = (budget - taken + rounds - round - 1) / (rounds - round);
-                let gain = self
-                    .gains(candidates, &r, validation, &sum_b, &sum_w)
-                    .where_self(&is_taken.logical_not(), &taken_gain);
-                let (top_gains, top) = gain.topk(share, 0, true, true);
-                let chosen_r = r.index_select(0, &top); // [share, C]
-                sum_b += chosen_r.sum_dim_intlist(0, false, Kind::Float);
-                if self.linear_layer {
-                    sum_w += chosen_r.tr().matmul(&candidates.features.index_select(0, &top));
-                }
-                let _ = is_taken.shallow_clone().index_fill_(0, &top, 1);
-                indices.push(top);
-                gains.push(top_gains);
-                taken += share;
+        // A guard, unlike tch::no_grad, gives gradients back when something panics.
+        let _no_grad = tch::no_grad_guard();
+        let r = candidates.residuals(); // [N, C]
+        let taken_gain = Tensor::full([n], f64::NEG_INFINITY, (Kind::Float, r.device()));
+        let is_taken = Tensor::zeros([n], (Kind::Bool, r.device()));
+        let mut sum_b = Tensor::zeros([c], (Kind::Float, r.device())); // Σ_S r_i
+        let mut sum_w = Tensor::zeros([c, d], (Kind::Float, r.device())); // Σ_S r_i ⊗ e_i
+        let (mut indices, mut gains) = (Vec::new(), Vec::new());
+        let rounds = (self.rounds as i64).min(budget);
+        let mut taken = 0;
+        for round in 0..rounds {
+            crate::interrupt::check()?;
+            let share = (budget - taken + rounds - round - 1) / (rounds - round);
+            let gain = self
+                .gains(candidates, &r, validation, &sum_b, &sum_w)
+                .where_self(&is_taken.logical_not(), &taken_gain);
+            let (top_gains, top) = gain.topk(share, 0, true, true);
+            let chosen_r = r.index_select(0, &top); // [share, C]
+            sum_b += chosen_r.sum_dim_intlist(0, false, Kind::Float);
+            if self.linear_layer {
+                sum_w += chosen_r.tr().matmul(&candidates.features.index_select(0, &top));
             }
-            Ok(Selection { indices: Tensor::cat(&indices, 0), gains: Some(Tensor::cat(&gains, 0)) })
-        })
+            let _ = is_taken.shallow_clone().index_fill_(0, &top, 1);
+            indices.push(top);
+            gains.push(top_gains);
+            taken += share;
+        }
+        Ok(Selection { indices: Tensor::cat(&indices, 0), gains: Some(Tensor::cat(&gains, 0)) })
     }
 
     /// The gain of every candidate, `f32 [N]`, once the samples with these sums have been taken.

@@ -22,7 +22,7 @@ pub struct Loader {
     select: Select,
     train: Examples,
     validation: Examples,
-    normalization: Normalization,
+    normalization: Option<Normalization>,
     batch_size: i64,
     seed: u64,
     n_epochs_begun: u64,
@@ -33,6 +33,7 @@ pub struct Loader {
 #[derive(Debug)]
 pub struct Epoch<'a> {
     loader: &'a Loader,
+    normalization: Normalization,
     order: Tensor,
     at: i64,
     /// Seconds spent on choosing for this epoch: the random draw, or the passes over the data and the greedy selection.
@@ -56,7 +57,7 @@ impl Loader {
             select,
             train: train.clone(),
             validation: validation.clone(),
-            normalization: Normalization::of(train),
+            normalization: None,
             batch_size: 128,
             seed: 0,
             n_epochs_begun: 0,
@@ -81,7 +82,7 @@ impl Loader {
     /// Uses this normalisation instead of that of the training set.
     #[must_use]
     pub fn normalization(mut self, normalization: Normalization) -> Self {
-        self.normalization = normalization;
+        self.normalization = Some(normalization);
         self
     }
 
@@ -95,6 +96,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Interrupted`] if a stop was asked for while choosing; [`Error::Torch`] if libtorch refuses.
     pub fn epoch(&mut self, model: &dyn Model) -> Result<Epoch<'_>> {
+        let normalization = self.normalization.get_or_insert_with(|| Normalization::of(&self.train)).clone();
         let started = Instant::now();
         let number = self.n_epochs_begun;
         let n = self.train.len() as i64;
@@ -110,8 +112,8 @@ impl Loader {
             }
             Strategy::Glister { select_every, greedy } => {
                 if self.chosen.is_none() || number.is_multiple_of(select_every as u64) {
-                    let candidates = last_layer(model, &self.train, &self.normalization)?;
-                    let validation = last_layer(model, &self.validation, &self.normalization)?;
+                    let candidates = last_layer(model, &self.train, &normalization)?;
+                    let validation = last_layer(model, &self.validation, &normalization)?;
                     self.chosen = Some(greedy.choose(&candidates, &validation, self.budget())?.indices);
                 }
                 self.shuffled_choice(number)
@@ -122,7 +124,13 @@ impl Loader {
         if order.device().is_cuda() {
             let _ = order.get(0).int64_value(&[]);
         }
-        Ok(Epoch { selection_secs: started.elapsed().as_secs_f64(), loader: self, order, at: 0 })
+        Ok(Epoch {
+            selection_secs: started.elapsed().as_secs_f64(),
+            loader: self,
+            normalization,
+            order,
+            at: 0,
+        })
     }
 
     /// The first `k` of a random permutation of 0..n, `i64 [k]` on the data's device. One stream is one permutation.
@@ -168,7 +176,7 @@ impl Iterator for Epoch<'_> {
         self.at += size;
         let images = self.loader.train.images.index_select(0, &indices);
         let labels = self.loader.train.labels.index_select(0, &indices);
-        Some((self.loader.normalization.apply(&images), labels))
+        Some((self.normalization.apply(&images), labels))
     }
 }
 
@@ -192,17 +200,17 @@ pub fn last_layer(
     examples: &Examples,
     normalization: &Normalization,
 ) -> Result<LastLayer> {
-    tch::no_grad(|| {
-        let n = examples.len() as i64;
-        let mut parts = Vec::new();
-        for from in (0..n).step_by(EVALUATION_BATCH as usize) {
-            interrupt::check()?;
-            let size = EVALUATION_BATCH.min(n - from);
-            let images = normalization.apply(&examples.images.narrow(0, from, size));
-            let features = model.features(&images, false);
-            let logits = model.logits(&features);
-            parts.push(LastLayer { features, logits, labels: examples.labels.narrow(0, from, size) });
-        }
-        Ok(LastLayer::cat(&parts))
-    })
+    // A guard, unlike tch::no_grad, gives gradients back when a model panics.
+    let _no_grad = tch::no_grad_guard();
+    let n = examples.len() as i64;
+    let mut parts = Vec::new();
+    for from in (0..n).step_by(EVALUATION_BATCH as usize) {
+        interrupt::check()?;
+        let size = EVALUATION_BATCH.min(n - from);
+        let images = normalization.apply(&examples.images.narrow(0, from, size));
+        let features = model.features(&images, false);
+        let logits = model.logits(&features);
+        parts.push(LastLayer { features, logits, labels: examples.labels.narrow(0, from, size) });
+    }
+    Ok(LastLayer::cat(&parts))
 }

@@ -44,8 +44,8 @@ CREATE TABLE metric_stats (
     count     INTEGER NOT NULL,
     min       REAL,
     max       REAL,
-    mean      REAL NOT NULL,
-    m2        REAL NOT NULL,
+    mean      REAL,                     -- NULL where it is beyond what a number can hold
+    m2        REAL,
     last      REAL,
     last_step INTEGER NOT NULL,
     nonfinite INTEGER NOT NULL,
@@ -53,21 +53,42 @@ CREATE TABLE metric_stats (
 ) WITHOUT ROWID;
 ";
 
-/// Makes the tables where there are none. Several processes may do this at once.
-pub(super) fn ensure(connection: &mut Connection) -> rusqlite::Result<i64> {
-    let found = version(connection)?;
-    if found != 0 {
-        return Ok(found);
-    }
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if version(&transaction)? == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-    }
-    transaction.commit()?;
-    version(connection)
+/// SQLite's `application_id`, by which a store is told from another program's database: "GLSN".
+const APPLICATION: i64 = 0x474C_534E;
+
+/// What a file is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// New, with no table in it.
+    Empty,
+    /// A store of that version.
+    Store(i64),
+    /// Another program's database.
+    Foreign,
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+/// Looks at a file without changing it.
+pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    if number("SELECT count(*) FROM sqlite_master")? == 0 {
+        return Ok(Kind::Empty);
+    }
+    if number("PRAGMA application_id")? != APPLICATION {
+        return Ok(Kind::Foreign);
+    }
+    Ok(Kind::Store(number("PRAGMA user_version")?))
+}
+
+/// Makes the tables where there are none. Several processes may do this at once.
+pub(super) fn ensure(connection: &mut Connection) -> rusqlite::Result<()> {
+    if kind(connection)? != Kind::Empty {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if kind(&transaction)? == Kind::Empty {
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
 }

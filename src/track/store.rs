@@ -53,6 +53,8 @@ pub struct RunRecord {
 /// One value of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricPoint {
+    /// The experiment of its run.
+    pub experiment: String,
     /// The run's name.
     pub run: String,
     /// The metric's name.
@@ -82,26 +84,34 @@ impl Store {
     /// Opens the store in the file `path`, making the file if it is not there.
     ///
     /// # Errors
-    /// [`Error::Store`] if the file is not a store or cannot be written; [`Error::BadFile`] if a newer Glisten wrote it.
+    /// [`Error::Store`] if the file is not a store or cannot be written; [`Error::BadFile`] if another
+    /// program or another release of Glisten wrote it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |doing| move |source| Error::Store { path: path.to_path_buf(), doing, source };
         let mut connection = Connection::open(path).map_err(failed("opening"))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed("opening"))?;
+        match schema::kind(&connection).map_err(failed("opening"))? {
+            schema::Kind::Empty | schema::Kind::Store(schema::VERSION) => {}
+            schema::Kind::Store(version) => {
+                let found = format!("version {version}; another release of Glisten wrote it");
+                return Err(Error::bad_file(path, format!("a store of version {}", schema::VERSION), found));
+            }
+            schema::Kind::Foreign => {
+                return Err(Error::bad_file(
+                    path,
+                    "a Glisten store or a new file",
+                    "another program's SQLite database",
+                ));
+            }
+        }
         // WAL with synchronous=NORMAL: a commit survives the death of the process, a power cut may cost the last moments.
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;",
             )
             .map_err(failed("opening"))?;
-        let version = schema::ensure(&mut connection).map_err(failed("making the tables"))?;
-        if version != schema::VERSION {
-            return Err(Error::bad_file(
-                path,
-                format!("a store of version {}", schema::VERSION),
-                format!("version {version}; a newer Glisten wrote it"),
-            ));
-        }
+        schema::ensure(&mut connection).map_err(failed("making the tables"))?;
         Ok(Self { path: path.to_path_buf(), connection: Arc::new(Mutex::new(connection)) })
     }
 
@@ -181,6 +191,16 @@ impl Store {
         Ok(())
     }
 
+    /// Marks a run as failed, unless its process has ended it in the meantime.
+    fn fail_if_running(&self, run: i64, error: &str) -> Result<()> {
+        self.write("marking a dead run", |transaction| {
+            let sql =
+                "UPDATE runs SET status = 'failed', error = ?, ended = ? WHERE id = ? AND status = 'running'";
+            transaction.execute(sql, params![error, now_ms(), run])
+        })?;
+        Ok(())
+    }
+
     /// A completed run of the same configuration: its key and name.
     pub(super) fn completed_run(&self, experiment: i64, config: &str) -> Result<Option<(i64, String)>> {
         self.read("looking up a run", |connection| {
@@ -200,7 +220,7 @@ impl Store {
         })?;
         for (id, pid, start) in running {
             if !process::alive(pid, start) {
-                self.end_run(id, Status::Failed, Some("its process ended before the run did"))?;
+                self.fail_if_running(id, "its process ended before the run did")?;
             }
         }
         Ok(())
@@ -272,13 +292,19 @@ impl Store {
     /// [`Error::Store`] if the file cannot be read.
     pub fn metric_points(&self, experiment: Option<&str>, metric: Option<&str>) -> Result<Vec<MetricPoint>> {
         self.read("reading metrics", |connection| {
-            let sql = "SELECT runs.name, metrics.name, step, value FROM metrics
+            let sql = "SELECT experiments.name, runs.name, metrics.name, step, value FROM metrics
                        JOIN runs ON runs.id = run JOIN experiments ON experiments.id = runs.experiment
                        WHERE (?1 IS NULL OR experiments.name = ?1) AND (?2 IS NULL OR metrics.name = ?2)
                        ORDER BY runs.id, metrics.name, step";
             let point = |row: &rusqlite::Row<'_>| {
-                let value = row.get::<_, Option<f64>>(3)?.unwrap_or(f64::NAN);
-                Ok(MetricPoint { run: row.get(0)?, metric: row.get(1)?, step: row.get(2)?, value })
+                let value = row.get::<_, Option<f64>>(4)?.unwrap_or(f64::NAN);
+                Ok(MetricPoint {
+                    experiment: row.get(0)?,
+                    run: row.get(1)?,
+                    metric: row.get(2)?,
+                    step: row.get(3)?,
+                    value,
+                })
             };
             connection.prepare(sql)?.query_map(params![experiment, metric], point)?.collect()
         })
@@ -375,8 +401,8 @@ fn log_metric(
             stats.count as i64,
             finite(stats.min),
             finite(stats.max),
-            stats.mean,
-            stats.m2,
+            finite(stats.mean),
+            finite(stats.m2),
             finite(stats.last),
             last_step,
             stats.nonfinite as i64,

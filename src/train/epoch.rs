@@ -56,7 +56,7 @@ pub(super) fn train(
         let logits = model.forward(&images, true);
         let loss = cross_entropy(&logits, &labels)?;
         optimizer.zero_grad();
-        loss.backward();
+        loss.f_backward()?;
         optimizer.step();
         loss_sum += loss.detach() * labels.size()[0] as f64;
         n_correct += logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
@@ -73,11 +73,10 @@ pub(super) fn evaluate(
     normalization: &Normalization,
 ) -> Result<Score> {
     let seen = last_layer(model, examples, normalization)?;
-    tch::no_grad(|| {
-        let loss = cross_entropy(&seen.logits, &seen.labels)?;
-        let right = seen.logits.argmax(-1, false).eq_tensor(&seen.labels).mean(Kind::Float);
-        Ok(Score { loss: loss.double_value(&[]), accuracy: right.double_value(&[]) })
-    })
+    // What the last layer saw carries no gradients.
+    let loss = cross_entropy(&seen.logits, &seen.labels)?;
+    let n_right = seen.logits.argmax(-1, false).eq_tensor(&seen.labels).sum(Kind::Int64).double_value(&[]);
+    Ok(Score { loss: loss.double_value(&[]), accuracy: n_right / examples.len().max(1) as f64 })
 }
 
 /// The optimiser over all variables of `variables`.

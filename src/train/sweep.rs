@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::{Fitted, Sgd, Trainer};
-use crate::data::{Dataset, Split, Splits};
+use crate::data::{Dataset, Kind, Split, Splits};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::select::Select;
 use crate::track::{Experiment, Store};
 
-/// A sweep's description. In a file, names and values are checked with the line they stand in.
+/// A sweep's description. A file is checked whole before anything is run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
@@ -92,14 +92,41 @@ impl Sweep {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read; [`Error::BadFile`] with line and column for a field that is missing, unknown or
-    /// of the wrong kind; [`Error::Argument`] for a value out of range.
+    /// of the wrong kind, or naming the field for a value out of range.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(Error::io(path, "reading the sweep file"))?;
         let sweep: Self = toml::from_str(&text)
             .map_err(|error| Error::bad_file(path, "a sweep in TOML", format!("an error:\n{error}")))?;
-        sweep.selections()?;
+        sweep.check().map_err(|error| Error::bad_file(path, "a sweep that can be run", error.to_string()))?;
         Ok(sweep)
+    }
+
+    /// Whether every value is one that can be run, before any data is loaded.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] or [`Error::Argument`] for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        self.selections()?;
+        self.optimizer.check()?;
+        self.data.parse::<Kind>()?;
+        if !model::NAMES.contains(&self.model.as_str()) {
+            let hint = format!("; there is: {}", model::NAMES.join(", "));
+            return Err(Error::NotFound { kind: "model", name: self.model.clone(), hint });
+        }
+        for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
+            if value == 0 {
+                return Err(Error::argument(name, "1 or more", value));
+            }
+        }
+        if !(self.split.validation > 0.0 && self.split.validation < 1.0) {
+            return Err(Error::argument(
+                "split.validation",
+                "a share above 0 and below 1",
+                self.split.validation,
+            ));
+        }
+        Ok(())
     }
 
     /// The selections in the order they are run.
@@ -143,6 +170,7 @@ impl Sweep {
     /// # Errors
     /// As [`Trainer::fit`]; the runs done until then are kept.
     pub fn run(&self, store: &Store, device: Option<Device>) -> Result<Vec<Fitted>> {
+        self.check()?;
         let selections = self.selections()?;
         let data = self.load()?;
         let experiment = Experiment::resume_in(store, &self.experiment)?;

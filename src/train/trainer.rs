@@ -1,6 +1,7 @@
 //! The trainer: one training from its configuration to a run in the store.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -15,6 +16,8 @@ use crate::model::Architecture;
 use crate::progress::{self, RunProgress};
 use crate::select::Select;
 use crate::track::{Experiment, Parameter, Run};
+
+static DRAWING: Mutex<()> = Mutex::new(());
 
 /// One training's configuration; [`Trainer::fit`] does it.
 pub struct Trainer {
@@ -132,15 +135,11 @@ impl Trainer {
     pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
         self.check(data)?;
         let device = self.device.unwrap_or_else(device::best);
-        let parameters = self.parameters(data);
-        let config = fingerprint(&parameters);
+        let parameters = self.parameters(data, device);
+        let config = fingerprint(&parameters, &self.architecture.settings());
         if let Some(run) = experiment.completed_run(&config)? {
             return self.reused(experiment, &run);
         }
-        let mut parameters = parameters;
-        parameters.insert("device".to_owned(), device::name(device).into());
-        parameters.insert("threads".to_owned(), tch::get_num_threads().into());
-        parameters.insert("glisten_version".to_owned(), env!("CARGO_PKG_VERSION").into());
         let mut run = experiment.start(&self.run_name(), Some(&config), &parameters)?;
         let mut progress = RunProgress {
             experiment: run.experiment().to_owned(),
@@ -166,9 +165,13 @@ impl Trainer {
 
     fn train(&self, data: &Splits, device: Device, run: &Run, progress: &mut RunProgress) -> Result<Fitted> {
         let started = Instant::now();
-        tch::manual_seed(self.seed as i64);
         let variables = nn::VarStore::new(device);
-        let model = self.architecture.build(&variables.root());
+        let model = {
+            // libtorch's generator belongs to the process: trainings on other threads wait while weights are drawn.
+            let _turn = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed(self.seed as i64);
+            self.architecture.build(&variables.root())
+        };
         let mut optimizer = epoch::optimizer(&self.sgd, &variables)?;
         let (train, validation) = (data.train.to_device(device)?, data.validation.to_device(device)?);
         let normalization = Normalization::of(&train);
@@ -231,7 +234,11 @@ impl Trainer {
         Ok(fitted)
     }
 
-    fn check(&self, data: &Splits) -> Result<()> {
+    /// Whether [`Trainer::fit`] can train on `data`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a setting, or data, with which it cannot.
+    pub fn check(&self, data: &Splits) -> Result<()> {
         self.select.check()?;
         self.sgd.check()?;
         for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
@@ -239,6 +246,7 @@ impl Trainer {
                 return Err(Error::argument(name, format!("1 to {}", i32::MAX), value));
             }
         }
+        self.architecture.check(data)?;
         let n_classes = data.n_classes() as i64;
         for (part, examples) in [("training set", Some(&data.train)), ("test set", data.test.as_ref())] {
             let highest = examples.and_then(|examples| epoch::highest_label(&examples.labels));
@@ -253,13 +261,18 @@ impl Trainer {
         Ok(())
     }
 
-    /// Everything that determines the result.
-    fn parameters(&self, data: &Splits) -> BTreeMap<String, Parameter> {
+    /// Everything that determines the result, and how fast it came.
+    fn parameters(&self, data: &Splits, device: Device) -> BTreeMap<String, Parameter> {
         let mut parameters = BTreeMap::from([
             ("dataset".to_owned(), Parameter::from(data.name.as_str())),
             ("dataset_fingerprint".to_owned(), data.fingerprint.as_str().into()),
             ("n_train".to_owned(), data.train.len().into()),
             ("n_validation".to_owned(), data.validation.len().into()),
+            ("split_validation".to_owned(), data.split.validation.into()),
+            ("split_seed".to_owned(), data.split.seed.into()),
+            ("device".to_owned(), device::name(device).into()),
+            ("threads".to_owned(), tch::get_num_threads().into()),
+            ("glisten_version".to_owned(), env!("CARGO_PKG_VERSION").into()),
             ("model".to_owned(), self.architecture.name().into()),
             ("strategy".to_owned(), self.select.name().into()),
             ("fraction".to_owned(), self.select.fraction().into()),
@@ -312,9 +325,10 @@ impl Trainer {
     }
 }
 
-/// SHA-256 of the parameters: the same for two trainings that are the same piece of work.
-fn fingerprint(parameters: &BTreeMap<String, Parameter>) -> String {
-    let text = parameters.iter().map(|(name, value)| format!("{name:?}={value:?}\n")).collect::<String>();
+/// SHA-256 of the parameters and the model's own settings: the same for two trainings that are the same piece of work.
+fn fingerprint(parameters: &BTreeMap<String, Parameter>, settings: &str) -> String {
+    let mut text = parameters.iter().map(|(name, value)| format!("{name:?}={value:?}\n")).collect::<String>();
+    text.push_str(settings);
     hex::encode(Sha256::digest(text))
 }
 
