@@ -77,7 +77,8 @@ fn run_notebook(
 ) -> Result<Duration> {
     say::step("Fashion-MNIST");
     process::run(Command::new(folders.program("glisten")?).args(["data", "fetch", "fashion-mnist"]))?;
-    say::step(&format!("running {NOTEBOOK} in {}", out.display()));
+    let on = format!("running {NOTEBOOK} in {}: about 5 min, less what its store holds", out.display());
+    say::step(&on);
     folders::remove(&Done::path(out))?;
     let start = Instant::now();
     let mut runner = runner(ready, folders)?;

@@ -240,6 +240,8 @@ fn has_nvidia_driver() -> bool {
     let known = [
         "/proc/driver/nvidia/version",
         "/usr/lib/x86_64-linux-gnu/libcuda.so.1",
+        "/usr/lib64/libcuda.so.1",
+        "/usr/lib/libcuda.so.1",
         "/usr/lib/wsl/lib/libcuda.so.1",
     ];
     known.iter().any(|file| Path::new(file).exists())

@@ -27,6 +27,9 @@ impl Wheel {
     }
 }
 
+/// Every package of the CUDA set, with its hash.
+const CUDA_REQUIREMENTS: &str = include_str!("cuda-requirements.txt");
+
 // The libraries inside do not depend on Python's version: one wheel, and so one hash, serves every Python that has pip.
 const TORCH: Wheel = Wheel {
     file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
@@ -46,8 +49,14 @@ const CUPTI: Wheel = Wheel {
 
 /// What makes pip choose those wheels, whatever Python it runs under.
 fn platform() -> impl Iterator<Item = String> {
-    let python =
-        ["--only-binary=:all:", "--python-version=3.11", "--implementation=cp", "--abi=cp311", "--abi=none"];
+    let python = [
+        "--only-binary=:all:",
+        "--python-version=3.11",
+        "--implementation=cp",
+        "--abi=cp311",
+        "--abi=abi3",
+        "--abi=none",
+    ];
     // Named one by one: pip does not take a newer platform as including the older ones.
     let platforms = (5..=28).rev().map(|minor| format!("--platform=manylinux_2_{minor}_x86_64"));
     let other = ["--platform=manylinux2014_x86_64", "--platform=any"];
@@ -117,15 +126,16 @@ pub(crate) fn provide_cuda(folders: &Folders) -> Result<()> {
     if place.is_dir() {
         return Ok(());
     }
-    let downloads = download(folders, &[TORCH])?;
+    let requirements = store(folders).join("cuda-requirements.part");
+    folders::write_atomically(&requirements, CUDA_REQUIREMENTS)?;
     let part = folders::with_suffix(&place, ".part");
-    say::note("installing it with NVIDIA's libraries (5 GB)");
+    say::note("installing PyTorch with NVIDIA's libraries (5 GB)");
     let mut install = pip(folders)?;
-    install.args(["install", "--no-cache-dir"]).args(platform()).arg("--target").arg(&part);
-    let installed = process::run(install.arg(downloads.join(TORCH.file)));
+    install.args(["install", "--no-cache-dir", "--no-deps", "--require-hashes"]).args(platform());
+    let installed = process::run(install.arg("--target").arg(&part).arg("--requirement").arg(&requirements));
     installed.context("cannot install PyTorch with CUDA (GLISTEN_LIBTORCH=cpu does without)")?;
     fs::rename(&part, &place).with_context(|| format!("cannot make {}", place.display()))?;
-    folders::remove(&downloads)
+    folders::remove(&requirements)
 }
 
 /// A pip whose temporary files lie where the next call sweeps them; `/tmp` may also be too small for them.
