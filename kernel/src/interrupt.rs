@@ -8,7 +8,7 @@ use crate::eval::rustc::Compiler;
 use crate::worker::Reply;
 
 /// How long a cell may take to end after it was asked to, before its process is ended.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What a session is doing now, seen from other threads.
 #[derive(Default)]

@@ -4,6 +4,7 @@
 //! this executable starts as `glisten-kernel worker` and which may die without taking the kernel along.
 
 mod bundle;
+mod docs;
 mod eval;
 mod install;
 mod interrupt;
@@ -54,6 +55,16 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Write the index that completion and inspection use
+    #[command(hide = true)]
+    Index {
+        /// A list of crates (name, path, features) as JSON
+        #[arg(long)]
+        crates: PathBuf,
+        /// The file to write
+        #[arg(long, short = 'o')]
+        output: PathBuf,
+    },
     /// Run cells for a kernel
     #[command(hide = true)]
     Worker {
@@ -88,6 +99,7 @@ fn act(action: Action) -> anyhow::Result<()> {
             println!("removed {}", install::uninstall(&place)?.display());
             Ok(())
         }
+        Action::Index { crates, output } => docs::gather::write_index(&crates, &output),
         Action::Worker { prelude } => worker_main::serve(&prelude),
     }
 }

@@ -7,6 +7,7 @@
 //! - `libglisten_prelude.so`, a Rust `dylib`
 //! - `deps/`, for `-L dependency`: `.rmeta` files (a sixth of the `.rlib` files, which hold the code that the dylib already
 //!   has) and procedural macros, as hard links into cargo's target folder
+//! - `index.json`: what completion and inspection know of these crates, written by `glisten-kernel index`
 //! - `bundle.json`: which rustc made it, and where the native libraries are
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +25,7 @@ use crate::folders::{self, Folders};
 use crate::{process, say};
 
 /// Raised when the way a bundle is made changes.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 4;
 const PRELUDE: &str = "glisten-prelude";
 const LIBRARY: &str = "libglisten_prelude.so";
 
@@ -61,6 +62,7 @@ pub(crate) fn provide(folders: &Folders, artifacts: &[Artifact]) -> Result<PathB
         for artifact in &needed.libraries {
             hard_link_or_copy(&artifact.file, &part.join("deps"))?;
         }
+        index(folders, &metadata, &part.join("index.json"))?;
         let text = serde_json::to_string_pretty(&json!({
             "rustc": rustc.version,
             "rustc_path": rustc.sysroot.join("bin/rustc"),
@@ -249,6 +251,35 @@ fn compile(
     command.arg("-o").arg(part.join(LIBRARY));
     let mut commands = [command];
     process::run_behind_spinner("linking the prelude, Polars and tch into one library", &mut commands)
+}
+
+/// Has the kernel read the sources of what cells name, for completion and inspection.
+fn index(folders: &Folders, metadata: &Value, output: &Path) -> Result<()> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let features: HashMap<String, Value> = list(&metadata["resolve"]["nodes"])
+        .into_iter()
+        .map(|node| (node["id"].to_string(), node["features"].clone()))
+        .collect();
+    let mut crates = Vec::new();
+    for package in list(&metadata["packages"]) {
+        let name = package["name"].as_str().unwrap_or_default();
+        let is_seen = matches!(name, "glisten" | "tch") || name == PRELUDE || name.starts_with("polars");
+        // A package that is there for another platform only has no features here.
+        let features = features.get(&package["id"].to_string()).filter(|_| is_seen);
+        let is_library = |target: &Value| list(&target["kind"]).iter().any(|kind| kind == "lib");
+        let targets = list(&package["targets"]);
+        if let (Some(features), Some(library)) = (features, targets.iter().find(|target| is_library(target)))
+        {
+            let name = name.replace('-', "_");
+            crates.push(json!({"name": name, "path": library["src_path"], "features": features}));
+        }
+    }
+    let description = output.with_extension("crates.json");
+    folders::write_atomically(&description, Value::from(crates).to_string())?;
+    let mut kernel = Command::new(folders.program("glisten-kernel")?);
+    kernel.args(["index", "--crates"]).arg(&description).arg("--output").arg(output);
+    process::run_behind_spinner("reading the documentation for completion", &mut [kernel])?;
+    folders::remove(&description)
 }
 
 /// Joins parts of an argument that need not be UTF-8.

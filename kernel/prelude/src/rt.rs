@@ -64,6 +64,7 @@ enum Failed {
 
 fn begin() {
     glisten::interrupt::clear();
+    crate::progress::cell_begins();
     RUNNING.store(true, Ordering::Relaxed);
     RUNS_CELL.set(true);
 }
@@ -72,6 +73,7 @@ fn end(failed: Option<Failed>) {
     RUNS_CELL.set(false);
     RUNNING.store(false, Ordering::Relaxed);
     flush();
+    crate::progress::cell_ends(failed.is_some());
     match failed {
         None => {}
         Some(Failed::Error(error)) => link::send(&error.message()),

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::docs::Docs;
 use crate::interrupt::Interrupts;
 use crate::worker::{Publish, Reply, Worker};
 use cell::Cell;
@@ -44,6 +45,8 @@ pub(crate) trait Host {
     fn result(&mut self, data: Value);
     /// The text that a command asked for.
     fn say(&mut self, text: &str);
+    /// Documentation that a command asked for, as a MIME bundle.
+    fn page(&mut self, data: Value);
     /// A remark of the kernel's own.
     fn remark(&mut self, text: &str);
     /// The cell asks the user; false if the front end does not allow it.
@@ -56,6 +59,7 @@ pub(crate) struct Session {
     interrupts: Arc<Interrupts>,
     publish: Arc<dyn Publish>,
     state: Arc<Mutex<State>>,
+    docs: Arc<Docs>,
     worker: Option<Worker>,
     /// What is wrong with the compiler, until somebody mends it.
     broken: Option<String>,
@@ -80,11 +84,22 @@ impl Session {
         interrupts: Arc<Interrupts>,
         publish: Arc<dyn Publish>,
         state: Arc<Mutex<State>>,
+        docs: Arc<Docs>,
         broken: Option<String>,
     ) -> Self {
         let (timing, timed) = (false, Timed::default());
-        let mut session =
-            Self { compiler, interrupts, publish, state, worker: None, broken, cells: 0, timing, timed };
+        let mut session = Self {
+            compiler,
+            interrupts,
+            publish,
+            state,
+            docs,
+            worker: None,
+            broken,
+            cells: 0,
+            timing,
+            timed,
+        };
         if let Err(failure) = session.worker() {
             session.broken = Some(failure.evalue);
         }
@@ -98,6 +113,10 @@ impl Session {
     pub(crate) fn evaluate(&mut self, code: &str, number: usize, host: &mut dyn Host) -> Result<(), Failure> {
         if code.trim_start().starts_with(':') {
             return self.command(code, host);
+        }
+        let question = command::question(code, &lock(&self.state));
+        if let Some(name) = question {
+            return self.document(name, host);
         }
         if let Some(sentence) = &self.broken {
             return Err(Failure::new("BundleError", sentence.clone()));

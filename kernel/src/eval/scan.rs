@@ -13,7 +13,7 @@ pub(crate) enum Completeness {
 
 /// Judges `code`.
 pub(crate) fn completeness(code: &str) -> Completeness {
-    if code.trim_start().starts_with(':') {
+    if code.trim_start().starts_with([':', '?']) {
         return Completeness::Complete;
     }
     let balance = Balance::of(code);
@@ -84,7 +84,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// The length of the block comment that `text` begins with; they nest.
-fn block_comment(text: &str) -> Option<usize> {
+pub(crate) fn block_comment(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
     while at < text.len() {
@@ -104,7 +104,7 @@ fn block_comment(text: &str) -> Option<usize> {
     None
 }
 
-fn string(text: &str) -> Option<usize> {
+pub(crate) fn string(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
         match c {
@@ -118,7 +118,7 @@ fn string(text: &str) -> Option<usize> {
 }
 
 /// The length of the raw string that `text` begins with; 0 where it is an ordinary `r`.
-fn raw_string(text: &str) -> Option<usize> {
+pub(crate) fn raw_string(text: &str) -> Option<usize> {
     let hashes = text[1..].chars().take_while(|c| *c == '#').count();
     let opening = 1 + hashes;
     if !text[opening..].starts_with('"') {
@@ -129,7 +129,7 @@ fn raw_string(text: &str) -> Option<usize> {
 }
 
 /// The length of a character literal, or of the quote alone before a lifetime.
-fn char_or_lifetime(text: &str) -> usize {
+pub(crate) fn char_or_lifetime(text: &str) -> usize {
     let mut chars = text.char_indices().skip(1);
     match chars.next() {
         Some((_, '\\')) => {

@@ -31,7 +31,8 @@ impl<'a> Executor<'a> {
     pub(super) fn new(kernel: &'a Kernel, bundle: anyhow::Result<Bundle>, folder: &Path) -> Self {
         let session = super::compiler(bundle, folder).map(|(compiler, broken)| {
             let publish: Arc<dyn Publish> = Arc::clone(&kernel.iopub) as Arc<dyn Publish>;
-            Session::new(compiler, Arc::clone(&kernel.interrupts), publish, Arc::clone(&kernel.state), broken)
+            let (state, docs) = (Arc::clone(&kernel.state), Arc::clone(&kernel.docs));
+            Session::new(compiler, Arc::clone(&kernel.interrupts), publish, state, docs, broken)
         });
         Self { kernel, session, count: 0 }
     }
@@ -67,12 +68,13 @@ impl<'a> Executor<'a> {
         if !execute.silent {
             kernel.iopub.input(&execute.code, count, parent);
         }
-        let mut cell = RunningCell { kernel, request, execute, count, stores };
+        let mut cell = RunningCell { kernel, request, execute, count, stores, pages: Vec::new() };
         let result = self.evaluate(&execute.code, &mut cell);
+        let pages = std::mem::take(&mut cell.pages);
         let reply = match &result {
             Ok(()) => {
                 let expressions = self.user_expressions(execute);
-                json!({"status": "ok", "execution_count": count, "payload": [], "user_expressions": expressions})
+                json!({"status": "ok", "execution_count": count, "payload": pages, "user_expressions": expressions})
             }
             Err(failure) => {
                 if !execute.silent {
@@ -125,6 +127,8 @@ struct RunningCell<'a> {
     execute: &'a ExecuteRequest,
     count: usize,
     stores: bool,
+    /// What goes with the reply, for the front end's pager.
+    pages: Vec<Value>,
 }
 
 impl Host for RunningCell<'_> {
@@ -140,6 +144,10 @@ impl Host for RunningCell<'_> {
 
     fn say(&mut self, text: &str) {
         self.kernel.iopub.stream(false, text);
+    }
+
+    fn page(&mut self, data: Value) {
+        self.pages.push(json!({"source": "page", "data": data, "start": 0}));
     }
 
     fn remark(&mut self, text: &str) {
@@ -163,6 +171,9 @@ impl Host for Captured {
         self.0 = Some(data);
     }
     fn say(&mut self, _: &str) {}
+    fn page(&mut self, data: Value) {
+        self.0 = Some(data);
+    }
     fn remark(&mut self, _: &str) {}
     fn ask(&mut self, _: &str, _: bool) -> bool {
         false

@@ -1,7 +1,6 @@
 //! The Jupyter side: five channels, their messages, and the queue of cells.
 
 mod channel;
-mod completion;
 mod execute;
 mod history;
 mod iopub;
@@ -17,6 +16,7 @@ use anyhow::Context as _;
 use jupyter_protocol::ConnectionInfo;
 
 use crate::bundle::Bundle;
+use crate::docs::Docs;
 use crate::eval::rustc::Compiler;
 use crate::eval::state::State;
 use crate::interrupt::Interrupts;
@@ -39,6 +39,7 @@ pub(crate) struct Kernel {
     quit: Sender<()>,
     interrupts: Arc<Interrupts>,
     state: Arc<Mutex<State>>,
+    docs: Arc<Docs>,
     history: Mutex<History>,
     rustc_version: String,
 }
@@ -83,6 +84,7 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
         quit,
         interrupts: Arc::clone(&interrupts),
         state: Arc::clone(&state),
+        docs: Docs::of_bundle(bundle),
         history: Mutex::default(),
         rustc_version: opened.as_ref().map_or("unknown", Bundle::rustc_version).to_owned(),
     });
@@ -104,6 +106,7 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
         });
     }
     kernel.iopub.status("starting", &serde_json::Value::Null);
+    kernel.docs.warm();
 
     let path = folder.path().to_path_buf();
     let (finished, ended) = channel::<()>();

@@ -9,10 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::Kernel;
 use super::channel::Outbox;
 use super::execute::Job;
 use super::wire::{PROTOCOL, Request};
-use super::{Kernel, completion};
+use crate::docs;
 use crate::eval::scan::{Completeness, completeness};
 
 /// Handles a message of the shell channel.
@@ -52,11 +53,14 @@ fn answer(kernel: &Kernel, outbox: &Outbox, request: &Request) {
             None => kernel.reply_malformed(outbox, request),
         },
         "complete_request" => match content::<CompleteRequest>(request) {
-            Some(asked) => reply(completion::complete(&kernel.state, &asked.code, asked.cursor_pos)),
+            Some(asked) => reply(docs::complete(&kernel.state, &kernel.docs, &asked.code, asked.cursor_pos)),
             None => kernel.reply_malformed(outbox, request),
         },
         "inspect_request" => match content::<InspectRequest>(request) {
-            Some(asked) => reply(completion::inspect(&kernel.state, &asked.code, asked.cursor_pos)),
+            Some(asked) => {
+                let detail = asked.detail_level == Some(1);
+                reply(docs::inspect(&kernel.state, &kernel.docs, &asked.code, asked.cursor_pos, detail));
+            }
             None => kernel.reply_malformed(outbox, request),
         },
         "history_request" => reply(kernel.history().answer(&request.content)),

@@ -10,6 +10,8 @@ use super::{MimeBundle, Show, escape};
 const MAX_ROWS: usize = 20;
 /// More columns than this are cut in the middle.
 const MAX_COLUMNS: usize = 30;
+/// A value up to this length stays on one line.
+const MAX_UNBROKEN: usize = 40;
 /// A value longer than this is cut.
 const MAX_CHARS: usize = 120;
 
@@ -57,8 +59,10 @@ fn table(columns: &[Column], height: usize) -> String {
         for column in &shown_columns {
             let _ = match (row, column.map(|at| &columns[at])) {
                 (Some(row), Some(column)) => {
-                    let text = escape(&value(column, *row));
-                    write!(html, r#"<td style="text-align:{}">{text}</td>"#, alignment(column.dtype()))
+                    let text = value(column, *row);
+                    let wrap = if text.chars().count() > MAX_UNBROKEN { "" } else { ";white-space:nowrap" };
+                    let (align, text) = (alignment(column.dtype()), escape(&text));
+                    write!(html, r#"<td style="text-align:{align}{wrap}">{text}</td>"#)
                 }
                 _ => write!(html, "<td>…</td>"),
             };
@@ -130,7 +134,7 @@ mod tests {
             "&lt;b&gt;<br>",
             "&lt;script&gt;",
             "a &amp; b",
-            r#"<td style="text-align:right">1.5</td>"#,
+            r#"<td style="text-align:right;white-space:nowrap">1.5</td>"#,
             ">f64</span>",
             ">NaN<",
             ">null<",

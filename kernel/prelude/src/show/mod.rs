@@ -1,12 +1,14 @@
 //! How values show in a notebook. Types without a [`Show`] of their own show as their `Debug`.
 
 mod frame;
+mod images;
+mod report;
+mod study;
 mod tensor;
 
 use serde_json::{Map, Value};
 
-use glisten::analytics::Chart;
-use glisten::report::Report;
+pub(crate) use report::drawing;
 
 /// A value's representations by MIME type; a front end takes the richest that it knows.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -102,36 +104,6 @@ impl Show for str {
     }
 }
 
-impl Show for Chart {
-    fn mime_bundle(&self) -> MimeBundle {
-        MimeBundle::text(self.description()).with("image/svg+xml", self.svg())
-    }
-}
-
-impl Show for Report {
-    fn mime_bundle(&self) -> MimeBundle {
-        let path = self.path().to_string_lossy();
-        // A notebook's links are relative to its folder, where its cells run.
-        let here = std::env::current_dir().ok();
-        let relative = here
-            .and_then(|folder| Some(self.path().strip_prefix(folder).ok()?.to_string_lossy().into_owned()));
-        let link = relative.unwrap_or_else(|| format!("file://{path}"));
-        let html =
-            format!(r#"<a href="{}" target="_blank">{}</a>"#, escape(&url(&link)), escape(&self.to_string()));
-        MimeBundle::text(self.to_string()).html(html)
-    }
-}
-
-/// A path with the characters replaced that would end it as part of a URL.
-fn url(path: &str) -> String {
-    path.chars()
-        .map(|c| match c {
-            '%' | '?' | '#' | ' ' | '"' | '\\' => format!("%{:02X}", c as u32),
-            c => c.to_string(),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +111,5 @@ mod tests {
     #[test]
     fn nothing_of_a_text_is_html() {
         assert_eq!(escape(r#"<a b="c">&'"#), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;");
-        assert_eq!(url("a b#c?.html"), "a%20b%23c%3F.html");
     }
 }

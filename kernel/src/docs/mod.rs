@@ -1,0 +1,195 @@
+//! What completion and inspection know: an index of the crates that cells see, made when the bundle is made, and the
+//! session's own variables and items.
+//!
+//! The index is a light reading of sources, not a compile: it knows public items, members with their signatures and
+//! documentation, what each path leads to, and the return types as far as names tell them. Where that is not enough it
+//! gives nothing rather than something wrong.
+
+mod complete;
+mod context;
+pub(crate) mod gather;
+mod infer;
+mod inspect;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use complete::complete;
+pub(crate) use inspect::{inspect, page};
+
+/// The file's name in the bundle.
+const FILE: &str = "index.json";
+
+/// The crate that cells link to; its `prelude` is what they see.
+const ROOT: &str = "glisten_prelude";
+
+/// What is known of the crates that cells see.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Index {
+    pub(crate) items: Vec<Item>,
+    /// What a cell sees without `use`.
+    pub(crate) scope: BTreeMap<String, Target>,
+    /// What the public modules hold, by paths as a cell writes them (`polars::prelude`).
+    pub(crate) modules: BTreeMap<String, BTreeMap<String, Target>>,
+    /// The items by their own names.
+    #[serde(skip)]
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+/// What a name leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Target {
+    /// An item, by its place in the index.
+    #[serde(rename = "i")]
+    Item(usize),
+    /// A module, by its path.
+    #[serde(rename = "m")]
+    Module(String),
+}
+
+/// The kinds of items and members, as front ends know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Struct,
+    Enum,
+    Trait,
+    Type,
+    Function,
+    Constant,
+    Macro,
+    /// A function with a receiver.
+    Method,
+    Field,
+    Variant,
+}
+
+/// A public item.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Item {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// As it is declared, without a body.
+    pub(crate) signature: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) docs: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<Member>,
+    /// Traits in a cell's scope that the type implements.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) traits: Vec<usize>,
+    /// What a function returns, what a type derefs to, what an alias stands for, what a constant is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) leads_to: Option<Ty>,
+}
+
+/// A method, associated function, field, variant or constant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) signature: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) docs: String,
+    /// What it returns or is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ty: Option<Ty>,
+}
+
+/// A type as far as completion needs it: references are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ty {
+    /// Its last name; `()` for tuples.
+    #[serde(rename = "n")]
+    pub(crate) name: String,
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) item: Option<usize>,
+    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) args: Vec<Ty>,
+}
+
+impl Kind {
+    /// The word that JupyterLab draws a symbol for.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Struct | Self::Type => "class",
+            Self::Enum => "enum",
+            Self::Trait => "interface",
+            Self::Function => "function",
+            Self::Constant => "constant",
+            Self::Macro => "keyword",
+            Self::Method => "method",
+            Self::Field => "property",
+            Self::Variant => "enumMember",
+        }
+    }
+
+    /// Whether it can be written behind a dot.
+    pub(crate) fn follows_dot(self) -> bool {
+        matches!(self, Self::Method | Self::Field)
+    }
+}
+
+impl Index {
+    /// Makes the list by name.
+    fn finish(mut self) -> Self {
+        for (index, item) in self.items.iter().enumerate() {
+            self.by_name.entry(item.name.clone()).or_default().push(index);
+        }
+        self
+    }
+
+    /// The item of that name, the one in a cell's scope first, then the one with the most members.
+    fn named(&self, name: &str) -> Option<usize> {
+        if let Some(Target::Item(index)) = self.scope.get(name) {
+            return Some(*index);
+        }
+        let items = self.by_name.get(name)?;
+        items.iter().copied().max_by_key(|index| self.items[*index].members.len())
+    }
+}
+
+/// The index of a bundle, read when it is first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Docs {
+    file: PathBuf,
+    index: OnceLock<Index>,
+}
+
+impl Docs {
+    /// The index in the bundle at `folder`.
+    pub(crate) fn of_bundle(folder: &Path) -> Arc<Self> {
+        Arc::new(Self { file: folder.join(FILE), index: OnceLock::new() })
+    }
+
+    /// Reads the index soon, so that nobody waits for it later.
+    pub(crate) fn warm(self: &Arc<Self>) {
+        let docs = Arc::clone(self);
+        std::thread::spawn(move || {
+            // The first cell's compiler comes first.
+            std::thread::sleep(Duration::from_secs(2));
+            docs.index();
+        });
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let read = || {
+                let text = std::fs::read(&self.file)?;
+                anyhow::Ok(serde_json::from_slice::<Index>(&text)?)
+            };
+            read().map(Index::finish).unwrap_or_else(|error| {
+                log::warn!("{}: {error}; completion knows only the session", self.file.display());
+                Index::default()
+            })
+        })
+    }
+}

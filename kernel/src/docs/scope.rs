@@ -1,0 +1,173 @@
+//! What a cell of this session can name: the index, with the session's own items before it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use syn::{GenericArgument, PathArguments, Type};
+
+use super::{Docs, Index, Item, Kind, Member, ROOT, Target, Ty, gather};
+use crate::eval::lock;
+use crate::eval::state::State;
+
+/// A moment of the session.
+pub(super) struct Scope<'a> {
+    pub(super) index: &'a Index,
+    /// The session's items, behind those of the index.
+    session: Vec<Item>,
+    /// Variables with their types.
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(state: &Mutex<State>, docs: &'a Docs) -> Self {
+        let index = docs.index();
+        let (items, variables) = {
+            let state = lock(state);
+            let variables =
+                state.variables.iter().map(|(name, variable)| (name.clone(), variable.ty.clone()));
+            (state.items.clone(), variables.collect())
+        };
+        Self { index, session: gather::of_session(&items, index), variables }
+    }
+
+    pub(super) fn item(&self, id: usize) -> Option<&Item> {
+        self.index.items.get(id).or_else(|| self.session.get(id.checked_sub(self.index.items.len())?))
+    }
+
+    /// The session's items that can be named.
+    pub(super) fn session_items(&self) -> impl Iterator<Item = &Item> {
+        self.session.iter()
+    }
+
+    /// Where `path` leads.
+    pub(super) fn resolve(&self, path: &[String]) -> Option<Target> {
+        let (first, rest) = path.split_first()?;
+        let own = self.session.iter().rposition(|item| item.name == *first);
+        let mut target = match own {
+            Some(at) => Target::Item(self.index.items.len() + at),
+            None if first == ROOT => Target::Module(ROOT.to_owned()),
+            None if matches!(first.as_str(), "core" | "alloc") => Target::Module("std".to_owned()),
+            None => {
+                self.index.scope.get(first).or_else(|| self.index.scope.get(&format!("{first}!")))?.clone()
+            }
+        };
+        for name in rest {
+            let Target::Module(module) = &target else { return None };
+            target = self.index.modules.get(module)?.get(name)?.clone();
+        }
+        Some(target)
+    }
+
+    /// The item that `path` names; for a path as rustc prints it, by its last name alone where the path is not known.
+    pub(super) fn resolve_item(&self, path: &[String]) -> Option<usize> {
+        match self.resolve(path) {
+            Some(Target::Item(id)) => Some(id),
+            Some(Target::Module(_)) => None,
+            None if path.len() > 1 => self.index.named(path.last()?),
+            None => None,
+        }
+    }
+
+    /// The type that a cell would write as `text`.
+    pub(super) fn ty(&self, text: &str) -> Option<Ty> {
+        self.of_syntax(&syn::parse_str(text).ok()?)
+    }
+
+    pub(super) fn of_syntax(&self, ty: &Type) -> Option<Ty> {
+        let group = |name: &str, args: Vec<Ty>| Some(Ty { name: name.to_owned(), item: None, args });
+        match ty {
+            Type::Path(path) if path.qself.is_none() => {
+                let segments: Vec<String> =
+                    path.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+                let args = match path.path.segments.last().map(|segment| &segment.arguments) {
+                    Some(PathArguments::AngleBracketed(args)) => args
+                        .args
+                        .iter()
+                        .filter_map(|arg| match arg {
+                            GenericArgument::Type(ty) => Some(self.of_syntax(ty).unwrap_or_default()),
+                            _ => None,
+                        })
+                        .collect(),
+                    _ => Vec::new(),
+                };
+                Some(Ty { name: segments.last()?.clone(), item: self.resolve_item(&segments), args })
+            }
+            Type::Reference(reference) => self.of_syntax(&reference.elem),
+            Type::Paren(inner) => self.of_syntax(&inner.elem),
+            Type::Group(inner) => self.of_syntax(&inner.elem),
+            Type::Tuple(tuple) => {
+                group("()", tuple.elems.iter().map(|e| self.of_syntax(e).unwrap_or_default()).collect())
+            }
+            Type::Slice(slice) => group("[]", self.of_syntax(&slice.elem).into_iter().collect()),
+            Type::Array(array) => group("[]", self.of_syntax(&array.elem).into_iter().collect()),
+            _ => None,
+        }
+    }
+
+    /// The members of a type: its own, those of its traits, then those of what it derefs to.
+    pub(super) fn members(&self, ty: &Ty) -> Vec<&Member> {
+        let mut members = Vec::new();
+        for ty in self.dereferenced(ty) {
+            let name = if ty.name == "[]" { vec!["slice".to_owned()] } else { Vec::new() };
+            let Some(item) = ty.item.or_else(|| self.resolve_item(&name)).and_then(|id| self.item(id)) else {
+                continue;
+            };
+            members.extend(&item.members);
+            let traits = item.traits.iter().filter_map(|id| self.item(*id));
+            members.extend(traits.flat_map(|item| &item.members));
+        }
+        members
+    }
+
+    /// The members of a type itself and of its traits.
+    pub(super) fn own_members(&self, ty: &Ty) -> Vec<&Member> {
+        let Some(item) = ty.item.and_then(|id| self.item(id)) else { return Vec::new() };
+        let traits = item.traits.iter().filter_map(|id| self.item(*id));
+        item.members.iter().chain(traits.flat_map(|item| &item.members)).collect()
+    }
+
+    /// A type and what it derefs to, in turn; aliases stand for what they name.
+    pub(super) fn dereferenced(&self, ty: &Ty) -> Vec<Ty> {
+        let mut all = Vec::new();
+        let mut next = Some(ty.clone());
+        while let Some(ty) = next.filter(|_| all.len() < 6) {
+            let item = ty.item.and_then(|id| self.item(id));
+            next = match item {
+                Some(item) => item.leads_to.clone(),
+                None => None,
+            };
+            if matches!(ty.name.as_str(), "Box" | "Arc" | "Rc" | "Cow") {
+                next = ty.args.last().cloned();
+            }
+            // Of a `Vec<T>` the slice has elements of T.
+            if let (Some(target), "Vec") = (&mut next, ty.name.as_str()) {
+                target.args.clone_from(&ty.args);
+            }
+            all.push(ty);
+        }
+        all
+    }
+
+    /// What `?` and `unwrap` take out of `ty`.
+    pub(super) fn inner(&self, ty: &Ty) -> Option<Ty> {
+        let is_wrapper = ty.name == "Option" || ty.name.ends_with("Result");
+        if is_wrapper { ty.args.first().cloned() } else { None }
+    }
+
+    /// The item's signature in a few words, for lists of completions.
+    pub(super) fn kind_of(&self, target: &Target) -> &'static str {
+        match target {
+            Target::Item(id) => self.item(*id).map_or("", |item| item.kind.word()),
+            Target::Module(_) => "module",
+        }
+    }
+
+    /// The type's item itself, through aliases.
+    pub(super) fn of_item(&self, id: usize) -> Option<Ty> {
+        let item = self.item(id)?;
+        match item.kind {
+            Kind::Type => item.leads_to.clone(),
+            _ => Some(Ty { name: item.name.clone(), item: Some(id), args: Vec::new() }),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+"""Completion and inspection: what they know, and how fast they answer, also while a cell runs."""
+
+import statistics
+import time
+
+from jupyter_client.manager import start_new_kernel
+
+SETUP = """
+struct Point { x: f64, y: f64 }
+impl Point { /// Its length.
+    fn norm(&self) -> f64 { (self.x * self.x + self.y * self.y).sqrt() } }
+let data_frame = df!("a" => [1, 2], "b" => [0.5, 1.5])?;
+let point = Point { x: 3.0, y: 4.0 };
+let numbers = vec![1.0, 2.0];
+let tensor = Tensor::from_slice(&[1.0, 2.0]);
+"""
+
+# Code, and what must be (or, after "!", must not be) among the matches.
+COMPLETIONS = [
+    ("data_f", "data_frame"),
+    ("Poi", "Point"),
+    ("let p = poi", "point"),
+    ("point.no", "norm"),
+    ("point.", "x norm !df"),
+    ("numbers.pu", "push"),
+    ("numbers.it", "iter"),
+    ("Trai", "Trainer"),
+    ("Dataset::", "fashion_mnist cifar10"),
+    ("Select::gl", "glister"),
+    ("Trainer::new(LeNet::for_data(&data)).", "epochs seed fit !new"),
+    ("Experiment::resume(\"x\")?.", "runs chart report"),
+    ("data_frame.", "select filter head column sort join group_by lazy clone !f_add"),
+    ("data_frame.clone().lazy().", "filter select group_by with_column collect sort join"),
+    ("data_frame.clone().lazy().group_by([col(\"a\")]).ag", "agg"),
+    ("col(\"a\").", "sum mean alias is_null cast gt"),
+    ("data_frame.column(\"a\")?.", "len name"),
+    ("let y = data_frame.head(None);\ny.co", "column columns"),
+    ("tensor.", "size sum softmax view to_kind"),
+    ("tensor.sum(Kind::Float).siz", "size"),
+    ("Kind::", "Float Int64"),
+    ("nn::", "linear VarStore"),
+    ("let ü = data_f", "data_frame"),
+    ("pri", "println! print!"),
+    ("whi", "while"),
+    (":ti", ":timing"),
+]
+
+INSPECTIONS = [
+    ("data_frame", "DataFrame"),
+    ("point", "Point"),
+    ("point.norm", "fn norm(&self) -> f64"),
+    ("Trainer", "struct Trainer"),
+    ("Trainer::new(", "fn new"),
+    ("Select::glister(", "fn glister"),
+    ("data_frame.select", "fn select"),
+    ("data_frame.clone().lazy().group_by(", "fn group_by"),
+    ("col(", "fn col"),
+    ("tensor.softmax", "fn softmax"),
+]
+
+manager, client = start_new_kernel(kernel_name="glisten")
+
+
+def ask(method, *arguments):
+    started = time.perf_counter()
+    message = method(*arguments)
+    while True:
+        reply = client.get_shell_msg(timeout=10)
+        if reply["parent_header"].get("msg_id") == message:
+            return reply["content"], time.perf_counter() - started
+
+
+wrong = []
+
+
+def check(when):
+    times = []
+    for code, expected in COMPLETIONS:
+        content, seconds = ask(client.complete, code, len(code))
+        times.append(seconds)
+        matches = content["matches"]
+        for name in expected.split():
+            if (name.lstrip("!") in matches) != (not name.startswith("!") or name == "!"):
+                wrong.append(f"{when}: {code!r}: {name} with {matches[:20]}")
+        types = content["metadata"]["_jupyter_types_experimental"]
+        if [entry["text"] for entry in types] != matches:
+            wrong.append(f"{when}: {code!r}: types do not fit the matches")
+        start = content["cursor_start"]
+        if content["cursor_end"] != len(code) or any(not m.lower().startswith(code[start:].lower()) for m in matches):
+            wrong.append(f"{when}: {code!r}: from {start}, {matches[:5]}")
+    for code, expected in INSPECTIONS:
+        content, seconds = ask(client.inspect, code, len(code))
+        times.append(seconds)
+        text = content["data"].get("text/plain", "")
+        if not content["found"] or expected not in text or "text/markdown" not in content["data"]:
+            wrong.append(f"{when}: inspect {code!r}: {text[:300]!r}")
+    median, longest = statistics.median(times), max(times)
+    print(f"{when}: median {median * 1e3:.0f} ms, longest {longest * 1e3:.0f} ms of {len(times)}")
+    return longest
+
+
+try:
+    reply = client.execute_interactive(SETUP, timeout=60)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    _, first = ask(client.complete, "data_frame.", 11)
+    print(f"the first one: {first * 1e3:.0f} ms")
+    slowest = check("while the kernel is idle")
+    busy = client.execute("std::thread::sleep(std::time::Duration::from_secs(8));")
+    time.sleep(0.5)
+    slowest = max(slowest, check("while a cell runs"))
+finally:
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+assert not wrong, "\n".join(wrong)
+# Other tests may run beside this one: twice the 300 ms that a user may wait.
+assert slowest <= 0.6, f"{slowest:.2f} s"
