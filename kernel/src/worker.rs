@@ -177,8 +177,8 @@ fn signal_name(signal: i32) -> &'static str {
 }
 
 /// How long OpenMP's threads spin while they wait for one another, in libraries that a cell uses, unless the user says so:
-/// some ten microseconds, then they sleep. libgomp's own choice makes training thirty times slower on a machine that does
-/// other work too.
+/// a short while, then they sleep. With libgomp's own choice training slows down many times as soon as the machine does other
+/// work too.
 fn short_spin() -> Option<(&'static str, &'static str)> {
     let chosen = ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some());
     (!chosen).then_some(("GOMP_SPINCOUNT", "30000"))

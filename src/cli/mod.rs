@@ -129,10 +129,9 @@ fn fetch(name: &str, from: Option<PathBuf>, offline: bool) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts this program again with OpenMP's threads told to spin for some ten microseconds only, and then to sleep, while they
-/// wait for one another. With libgomp's own choice training is thirty times slower on a machine that does other work too; on
-/// a quiet one the short spin costs nothing that could be measured. libgomp reads the variable when it is loaded, before
-/// `main`; a user who sets it has the last word.
+/// Starts this program again with OpenMP's threads told to spin for a short while only, and then to sleep, while they wait for
+/// one another. With libgomp's own choice training slows down many times as soon as the machine does other work too. libgomp
+/// reads the variable when it is loaded, before `main`; a user who sets it has the last word.
 fn spin_shortly() {
     use std::os::unix::process::CommandExt;
     if ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"].iter().any(|name| std::env::var_os(name).is_some()) {

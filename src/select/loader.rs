@@ -9,6 +9,7 @@ use tch::{Kind, Tensor};
 
 use super::{LastLayer, Select, Strategy};
 use crate::data::{Examples, Normalization};
+use crate::device;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
@@ -120,10 +121,7 @@ impl Loader {
             }
         };
         self.n_epochs_begun += 1;
-        // The choice is still under way on a GPU until this copy has been made.
-        if order.device().is_cuda() {
-            let _ = order.get(0).int64_value(&[]);
-        }
+        device::synchronize(order.device());
         Ok(Epoch {
             selection_secs: started.elapsed().as_secs_f64(),
             loader: self,

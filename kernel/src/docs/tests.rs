@@ -16,9 +16,9 @@ const FRAMES: &str = r#"
         pub struct Frame { pub width: usize }
         impl Frame {
             /// A frame of nothing.
-            pub fn empty() -> FrameResult<Self> { todo!() }
-            pub fn lazy(self) -> crate::lazy::Lazy { todo!() }
-            pub fn columns(&self) -> Vec<Column> { todo!() }
+            pub fn empty() -> FrameResult<Self> { loop {} }
+            pub fn lazy(self) -> crate::lazy::Lazy { loop {} }
+            pub fn columns(&self) -> Vec<Column> { loop {} }
         }
         pub struct Column;
         impl Column { pub fn dtype(&self) -> usize { 0 } }
@@ -26,17 +26,17 @@ const FRAMES: &str = r#"
         impl FrameOps for Frame { fn is_wide(&self) -> bool { true } }
         impl std::ops::Deref for Holder { type Target = Frame; }
         pub struct Holder;
-        impl Holder { pub fn new() -> Holder { todo!() } }
+        impl Holder { pub fn new() -> Holder { loop {} } }
     }
     pub mod lazy {
         use crate::prelude::*;
         pub struct Lazy;
         impl Lazy {
             pub fn filter(self, by: Expr) -> Self { self }
-            pub fn collect(self) -> FrameResult<Frame> { todo!() }
+            pub fn collect(self) -> FrameResult<Frame> { loop {} }
         }
         pub enum Expr { Column, Literal }
-        pub fn col(name: &str) -> Expr { todo!() }
+        pub fn col(name: &str) -> Expr { loop {} }
     }
     pub mod prelude { pub use super::core::*; pub use super::lazy::{Expr, Lazy, col}; }
 "#;
