@@ -45,11 +45,11 @@ fn data_real_fashion_mnist() {
     assert!(load_secs < 5.0, "{load_secs} s; 0.15 s are usual");
     assert_eq!(data.to_string(), "fashion-mnist: 60000 to train on, 10000 to test, 10 classes, 1×28×28");
     let test = data.test.as_ref().unwrap();
-    assert_eq!(data.train.images.size(), [60_000, 1, 28, 28]);
+    assert_eq!(data.train.inputs.size(), [60_000, 1, 28, 28]);
     assert_eq!(labels(&data.train), (vec![9, 0, 0, 3, 0], vec![6000; 10]));
     assert_eq!(labels(test), (vec![9, 2, 1, 1, 6], vec![1000; 10]));
     // The published statistics of the training pixels: mean 72.94035223214286, std 90.02118235130519.
-    let pixels = data.train.images.to_kind(Double);
+    let pixels = data.train.inputs.to_kind(Double);
     assert!((pixels.mean(Double).double_value(&[]) - 72.940_352_232_142_86).abs() < 1e-9);
     assert!((pixels.std(false).double_value(&[]) - 90.021_182_351_305_19).abs() < 1e-6);
 
@@ -69,7 +69,7 @@ fn data_real_mnist() {
     assert_eq!(labels(&data.train), (vec![5, 0, 4, 1, 9], counts));
     assert_eq!(labels(data.test.as_ref().unwrap()).0, [7, 2, 1, 0, 4]);
     // Known as 0.1307 of 255.
-    let mean = data.train.images.to_kind(Double).mean(Double).double_value(&[]);
+    let mean = data.train.inputs.to_kind(Double).mean(Double).double_value(&[]);
     assert!((mean - 33.318_421_449_829_934).abs() < 1e-9, "{mean}");
 }
 
@@ -83,7 +83,7 @@ fn data_real_cifar10() {
     for (channel, published) in
         [125.306_918_046_875, 122.950_394_140_625, 113.865_383_183_593_75].iter().enumerate()
     {
-        let mean = data.train.images.select(1, channel as i64).to_kind(Double).mean(Double).double_value(&[]);
+        let mean = data.train.inputs.select(1, channel as i64).to_kind(Double).mean(Double).double_value(&[]);
         assert!((mean - published).abs() < 1e-9, "{mean}");
     }
 }

@@ -82,7 +82,7 @@ fn data_idx_pairs_make_examples() {
     let (_a, images) = file("images", &idx_bytes(&[3, 1, 2], &[1, 2, 3, 4, 5, 6]));
     let (_b, labels) = file("labels", &idx_bytes(&[3], &[1, 0, 1]));
     let examples = idx::read_examples(&images, &labels, 2).unwrap();
-    assert_eq!((examples.len(), examples.image_shape()), (3, [1, 1, 2]));
+    assert_eq!((examples.len(), examples.image_shape()), (3, Some([1, 1, 2])));
     let (_c, short) = file("short-labels", &idx_bytes(&[2], &[1, 0]));
     names(idx::read_examples(&images, &short, 2), &short, "3 labels, one for each image", "2 labels");
 }

@@ -43,7 +43,7 @@ fn data_split_is_seeded_disjoint_and_whole() {
     // The tensors are those at the indices.
     let first = |t: &Tensor| Vec::<u8>::try_from(&t.select(3, 0).select(2, 0).select(1, 0)).unwrap();
     let expected: Vec<u8> = a.validation_indices.iter().map(|&i| i as u8).collect();
-    assert_eq!(first(&a.validation.images), expected);
+    assert_eq!(first(&a.validation.inputs), expected);
     let labels = Vec::<i64>::try_from(&a.validation.labels).unwrap();
     assert_eq!(labels, a.validation_indices.iter().map(|i| i % 3).collect::<Vec<_>>());
 }
@@ -94,16 +94,16 @@ fn data_own_tensors_are_checked() {
     };
     let (images, labels) = (zeros(&[4, 1, 2, 2], Uint8), zeros(&[4], Int64));
     assert!(own(&images, &labels).is_ok());
-    argument(own(&zeros(&[4, 1, 2, 2], Float), &labels), "images", "u8", "Float");
-    argument(own(&zeros(&[4, 2, 2], Uint8), &labels), "images", "[N, C, H, W]", "[4, 2, 2]");
+    argument(own(&zeros(&[4, 1, 2, 2], Float), &labels), "inputs", "u8 [N, C, H, W]", "Float");
+    argument(own(&zeros(&[4, 2, 2], Uint8), &labels), "inputs", "[N, C, H, W]", "[4, 2, 2]");
     argument(
         own(&zeros(&[0, 1, 2, 2], Uint8), &zeros(&[0], Int64)),
-        "images",
+        "inputs",
         "none of them 0",
         "[0, 1, 2, 2]",
     );
     argument(own(&images, &zeros(&[4], Int)), "labels", "i64", "Int");
-    argument(own(&images, &zeros(&[3], Int64)), "labels", "[4], one for each image", "[3]");
+    argument(own(&images, &zeros(&[3], Int64)), "labels", "[4], one for each input", "[3]");
     argument(own(&images, &zeros(&[4, 1], Int64)), "labels", "[4]", "[4, 1]");
     argument(own(&images, &Tensor::from_slice(&[0_i64, 1, -1, 0])), "labels", "0 or more", "label -1");
     argument(
@@ -148,7 +148,7 @@ fn data_own_classes_and_test_sets_are_checked() {
     );
     argument(
         data().with_test(zeros(&[2, 1, 3, 2], Uint8), zeros(&[2], Int64)),
-        "test images",
+        "test inputs",
         "1×2×2",
         "1×3×2",
     );
@@ -179,7 +179,7 @@ fn data_fingerprint_tells_data_sets_apart() {
     let mut renamed = base.clone();
     renamed.name = "other".to_owned();
     let changed = numbered(30);
-    let _ = changed.train.images.get(29).fill_(1);
+    let _ = changed.train.inputs.get(29).fill_(1);
     let others = [
         renamed,
         numbered(29),
@@ -194,7 +194,7 @@ fn data_fingerprint_tells_data_sets_apart() {
     // A view that is not contiguous has the values it shows.
     let turned = Dataset::from_tensors(
         "numbered",
-        base.train.images.permute([0, 1, 3, 2]),
+        base.train.inputs.permute([0, 1, 3, 2]),
         base.train.labels.shallow_clone(),
     );
     assert_eq!(print(&turned.unwrap()), print(&base));

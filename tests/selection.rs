@@ -220,9 +220,9 @@ fn the_pass_over_the_data_gives_what_the_model_gives() {
     let normalization = glisten::data::Normalization::of(&data.train);
     let seen = last_layer(model.as_ref(), &data.train, &normalization).unwrap();
     assert_eq!((seen.features.size(), seen.logits.size()), (vec![1040, 84], vec![1040, 10]));
-    let direct = tch::no_grad(|| model.forward(&normalization.apply(&data.train.images), false));
+    let direct = tch::no_grad(|| model.forward(&normalization.apply(&data.train.inputs), false));
     assert!((direct - &seen.logits).abs().max().double_value(&[]) < 1e-5);
-    let images = normalization.apply(&data.train.images);
+    let images = normalization.apply(&data.train.inputs);
     assert!(images.mean(Kind::Double).double_value(&[]).abs() < 1e-4);
     assert!((images.std(false).double_value(&[]) - 1.0).abs() < 1e-4);
     let p = seen.logits.softmax(-1, Kind::Float).gather(1, &seen.labels.unsqueeze(1), false);

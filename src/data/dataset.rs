@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
 use super::catalog::Kind;
-use super::examples::{self, Examples};
+use super::examples::Examples;
 use super::fetch::{self, FetchOptions};
 use super::named;
+use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
 
 /// No data set has more classes; a label beyond is a mistake.
@@ -20,7 +21,7 @@ const MAX_CLASSES: i64 = 1 << 16;
 pub struct Dataset {
     /// Its name, as `fashion-mnist`.
     pub name: String,
-    /// The classes' names; a label is an index into them.
+    /// The classes' names; a label is an index into them. None for a regression.
     pub classes: Vec<String>,
     /// The training set, of which [`Dataset::split`] sets a share apart for validation.
     pub train: Examples,
@@ -93,32 +94,39 @@ impl Dataset {
         })
     }
 
-    /// A data set of one's own: images `u8 [N, C, H, W]`, labels `i64 [N]` counted from 0. The classes are as many as the
-    /// largest label asks for and named by their number; see [`Dataset::with_classes`] and [`Dataset::with_test`].
+    /// A data set of one's own: images `u8 [N, C, H, W]` or rows of a table `f32 [N, F]`; labels `i64 [N]` counted from 0,
+    /// or targets of a regression `f32 [N]`. The classes are as many as the largest label asks for and named by their
+    /// number; see [`Dataset::with_classes`] and [`Dataset::with_test`].
     ///
     /// # Errors
     /// [`Error::Argument`] if the name is empty or the tensors are not as said.
-    pub fn from_tensors(name: impl Into<String>, images: Tensor, labels: Tensor) -> Result<Self> {
+    pub fn from_tensors(name: impl Into<String>, inputs: Tensor, labels: Tensor) -> Result<Self> {
         let name = name.into();
         if name.trim().is_empty() {
             return Err(Error::argument("name", "a name for the data set", "an empty one"));
         }
-        let train = Examples { images, labels };
+        let train = Examples { inputs, labels };
         train.check()?;
         let largest = train.largest_label()?;
         if largest >= MAX_CLASSES {
             let expected = format!("labels counted from 0, below {MAX_CLASSES}");
             return Err(Error::argument("labels", expected, format!("label {largest}")));
         }
-        let classes = (0..=largest).map(|label| label.to_string()).collect();
+        let classes = match train.task(0) {
+            Task::Regression => Vec::new(),
+            Task::Classification { .. } => (0..=largest).map(|label| label.to_string()).collect(),
+        };
         Ok(Self { name, classes, train, test: None })
     }
 
     /// Names the classes.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are fewer names than the labels ask for, or one comes twice.
+    /// [`Error::Argument`] if there are fewer names than the labels ask for, one comes twice, or it is a regression.
     pub fn with_classes<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Result<Self> {
+        if self.task() == Task::Regression {
+            return Err(Error::argument("classes", "none, for a regression", "names"));
+        }
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
         let mut largest = self.train.largest_label()?;
         if let Some(test) = &self.test {
@@ -136,29 +144,42 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Adds a test set: images `u8 [N, C, H, W]`, labels `i64 [N]`.
+    /// Adds a test set, with inputs and labels of the kind that the training set has.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the tensors are not as said, the images have another shape than the training images, or a
+    /// [`Error::Argument`] if the tensors are not as said, the inputs have another shape than those to train on, or a
     /// label names no class (name the classes first, if the test set has more than the training set).
-    pub fn with_test(mut self, images: Tensor, labels: Tensor) -> Result<Self> {
-        let test = Examples::new(images, labels, self.n_classes())?;
-        let (shape, test_shape) = (self.image_shape(), test.image_shape());
+    pub fn with_test(mut self, inputs: Tensor, labels: Tensor) -> Result<Self> {
+        let test = match self.task() {
+            Task::Classification { n_classes } => Examples::new(inputs, labels, n_classes)?,
+            Task::Regression => Examples::regression(inputs, labels)?,
+        };
+        let (shape, test_shape) = (self.input_shape(), test.input_shape());
         if shape != test_shape {
-            let expected = format!("images of {}, as those to train on", examples::by(shape));
-            return Err(Error::argument("test images", expected, examples::by(test_shape)));
+            let expected = format!("inputs of {shape}, as those to train on");
+            return Err(Error::argument("test inputs", expected, test_shape));
         }
         self.test = Some(test);
         Ok(self)
     }
 
-    /// The number of classes, C.
+    /// What is learnt.
+    pub fn task(&self) -> Task {
+        self.train.task(self.classes.len())
+    }
+
+    /// The number of classes, C; 0 for a regression.
     pub fn n_classes(&self) -> usize {
         self.classes.len()
     }
 
-    /// `[C, H, W]`.
-    pub fn image_shape(&self) -> [i64; 3] {
+    /// The shape of one input.
+    pub fn input_shape(&self) -> InputShape {
+        self.train.input_shape()
+    }
+
+    /// `[C, H, W]` of images; `None` for a table.
+    pub fn image_shape(&self) -> Option<[i64; 3]> {
         self.train.image_shape()
     }
 
@@ -172,7 +193,7 @@ impl Dataset {
         Ok(self)
     }
 
-    /// SHA-256, in hex, over the name, the classes' names, and shapes and values of images and labels: equal for equal
+    /// SHA-256, in hex, over the name, the classes' names, and shapes and values of inputs and labels: equal for equal
     /// data sets, on every machine. Takes about as long as reading the data does.
     ///
     /// # Errors
@@ -187,19 +208,13 @@ impl Dataset {
         text(&self.name);
         self.classes.iter().for_each(|class| text(class));
         for part in std::iter::once(&self.train).chain(&self.test) {
-            for size in part.images.size() {
+            for size in part.inputs.size() {
                 hash.update(size.to_le_bytes());
             }
-            update_with(&mut hash, &part.images)?;
+            update_with(&mut hash, &part.inputs)?;
             update_with(&mut hash, &part.labels)?;
         }
         Ok(hex::encode(hash.finalize()))
-    }
-
-    /// "10 classes, 1×28×28".
-    pub(super) fn classes_and_shape(n_classes: usize, shape: [i64; 3]) -> String {
-        let classes = if n_classes == 1 { "class" } else { "classes" };
-        format!("{n_classes} {classes}, {}", examples::by(shape))
     }
 }
 
@@ -226,7 +241,7 @@ impl fmt::Display for Dataset {
         if let Some(test) = &self.test {
             write!(f, "{} to test, ", test.len())?;
         }
-        f.write_str(&Self::classes_and_shape(self.n_classes(), self.image_shape()))
+        write!(f, "{}, {}", self.task(), self.input_shape())
     }
 }
 

@@ -1,28 +1,33 @@
-//! Images with their labels, as two tensors that are known to fit each other.
+//! Inputs with their labels, as two tensors that are known to fit each other.
 
 use std::fmt;
 
 use tch::{Device, Kind, Tensor};
 
+use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
 
-/// Images with their labels.
+/// Inputs with their labels: images or rows of a table, each with a class or with the target of a regression.
 pub struct Examples {
-    /// `u8 [N, C, H, W]`.
-    pub images: Tensor,
-    /// `i64 [N]`, each from 0 to the number of classes less one.
+    /// Images, `u8 [N, C, H, W]`, or rows of a table, `f32 [N, F]`.
+    pub inputs: Tensor,
+    /// Classes, `i64 [N]`, each from 0 to the number of classes less one; or targets of a regression, `f32 [N]`.
     pub labels: Tensor,
 }
 
 impl Examples {
-    /// Puts images, `u8 [N, C, H, W]`, and their labels, `i64 [N]`, together. Both stay on the device they are on.
+    /// Puts inputs (`u8 [N, C, H, W]` or `f32 [N, F]`) and their classes (`i64 [N]`) together. Both stay on the device they
+    /// are on.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a dtype or shape is another, an axis has size 0, the counts or devices differ, or a label is
-    /// not below `n_classes`.
-    pub fn new(images: Tensor, labels: Tensor, n_classes: usize) -> Result<Self> {
-        let examples = Self { images, labels };
+    /// [`Error::Argument`] if a dtype or shape is another, an axis has size 0, the counts or devices differ, an input is
+    /// not finite, or a label is not below `n_classes`.
+    pub fn new(inputs: Tensor, labels: Tensor, n_classes: usize) -> Result<Self> {
+        let examples = Self { inputs, labels };
         examples.check()?;
+        if examples.is_regression() {
+            return Err(Error::argument("labels", "dtype i64 (Int64), for classes", "Float"));
+        }
         let largest = examples.largest_label()?;
         if n_classes as i64 <= largest {
             let expected = match n_classes {
@@ -34,45 +39,79 @@ impl Examples {
         Ok(examples)
     }
 
+    /// Puts inputs (`u8 [N, C, H, W]` or `f32 [N, F]`) and the targets of a regression (`f32 [N]`) together.
+    ///
+    /// # Errors
+    /// As [`Examples::new`], and if a target is not finite.
+    pub fn regression(inputs: Tensor, targets: Tensor) -> Result<Self> {
+        let examples = Self { inputs, labels: targets };
+        examples.check()?;
+        if !examples.is_regression() {
+            return Err(Error::argument("targets", "dtype f32 (Float)", "Int64"));
+        }
+        Ok(examples)
+    }
+
     /// Everything but the largest label.
     pub(super) fn check(&self) -> Result<()> {
-        let (size, kind) = (self.images.size(), self.images.f_kind()?);
-        if kind != Kind::Uint8 {
-            return Err(Error::argument("images", "dtype u8 (Uint8)", format!("{kind:?}")));
-        }
-        if size.len() != 4 || size.contains(&0) {
-            return Err(Error::argument("images", "shape [N, C, H, W], none of them 0", format!("{size:?}")));
+        let (size, kind) = (self.inputs.size(), self.inputs.f_kind()?);
+        let expected = match (kind, size.len()) {
+            (Kind::Uint8, 4) | (Kind::Float, 2) if !size.contains(&0) => None,
+            (Kind::Uint8, _) => Some("shape [N, C, H, W], none of them 0, for images of u8"),
+            (Kind::Float, 2) => Some("shape [N, F], none of them 0, for rows of a table of f32"),
+            _ => Some("images, u8 [N, C, H, W], or rows of a table, f32 [N, F]"),
+        };
+        if let Some(expected) = expected {
+            return Err(Error::argument("inputs", expected, format!("{kind:?} {size:?}")));
         }
         let (label_size, label_kind) = (self.labels.size(), self.labels.f_kind()?);
-        if label_kind != Kind::Int64 {
-            return Err(Error::argument("labels", "dtype i64 (Int64)", format!("{label_kind:?}")));
+        if !matches!(label_kind, Kind::Int64 | Kind::Float) {
+            let expected = "dtype i64 (Int64) for classes, or f32 (Float) for a regression";
+            return Err(Error::argument("labels", expected, format!("{label_kind:?}")));
         }
         if label_size != [size[0]] {
-            let expected = format!("shape [{}], one for each image", size[0]);
+            let expected = format!("shape [{}], one for each input", size[0]);
             return Err(Error::argument("labels", expected, format!("{label_size:?}")));
         }
-        let (on, label_on) = (self.images.device(), self.labels.device());
+        let (on, label_on) = (self.inputs.device(), self.labels.device());
         if on != label_on {
             return Err(Error::argument(
                 "labels",
-                format!("the images' device, {on:?}"),
+                format!("the inputs' device, {on:?}"),
                 format!("{label_on:?}"),
             ));
         }
-        let smallest = self.labels.f_min()?.f_int64_value(&[])?;
-        if smallest < 0 {
-            return Err(Error::argument("labels", "labels of 0 or more", format!("label {smallest}")));
+        check_finite("inputs", &self.inputs)?;
+        check_finite("labels", &self.labels)?;
+        if label_kind == Kind::Int64 {
+            let smallest = self.labels.f_min()?.f_int64_value(&[])?;
+            if smallest < 0 {
+                return Err(Error::argument("labels", "labels of 0 or more", format!("label {smallest}")));
+            }
         }
         Ok(())
     }
 
+    /// The largest class; 0 for a regression.
     pub(super) fn largest_label(&self) -> Result<i64> {
+        if self.is_regression() {
+            return Ok(0);
+        }
         Ok(self.labels.f_max()?.f_int64_value(&[])?)
     }
 
-    /// The number of images, N.
+    pub(super) fn is_regression(&self) -> bool {
+        self.labels.f_kind().is_ok_and(|kind| kind == Kind::Float)
+    }
+
+    /// What the labels are, for so many classes.
+    pub(super) fn task(&self, n_classes: usize) -> Task {
+        if self.is_regression() { Task::Regression } else { Task::Classification { n_classes } }
+    }
+
+    /// The number of examples, N.
     pub fn len(&self) -> usize {
-        self.images.size().first().map_or(0, |&n| n as usize)
+        self.inputs.size().first().map_or(0, |&n| n as usize)
     }
 
     /// Whether there is none; never so for examples made by [`Examples::new`].
@@ -80,17 +119,23 @@ impl Examples {
         self.len() == 0
     }
 
-    /// `[C, H, W]`.
-    pub fn image_shape(&self) -> [i64; 3] {
-        match self.images.size()[..] {
-            [_, c, h, w] => [c, h, w],
-            _ => [0; 3],
+    /// The shape of one input.
+    pub fn input_shape(&self) -> InputShape {
+        match self.inputs.size()[..] {
+            [_, channels, height, width] => InputShape::Image { channels, height, width },
+            [_, n_features] => InputShape::Table { n_features },
+            _ => InputShape::Table { n_features: 0 },
         }
+    }
+
+    /// `[C, H, W]` of images; `None` for rows of a table.
+    pub fn image_shape(&self) -> Option<[i64; 3]> {
+        self.input_shape().image()
     }
 
     /// The device that the tensors are on.
     pub fn device(&self) -> Device {
-        self.images.device()
+        self.inputs.device()
     }
 
     /// A copy of the examples at `indices`, in that order; one may come several times.
@@ -107,7 +152,7 @@ impl Examples {
         }
         let indices = Tensor::f_from_slice(indices)?.f_to_device(self.device())?;
         Ok(Self {
-            images: self.images.f_index_select(0, &indices)?,
+            inputs: self.inputs.f_index_select(0, &indices)?,
             labels: self.labels.f_index_select(0, &indices)?,
         })
     }
@@ -121,7 +166,7 @@ impl Examples {
             return Err(Error::argument("n", "at least 1", 0));
         }
         let n = n.min(self.len()) as i64;
-        Ok(Self { images: self.images.f_narrow(0, 0, n)?, labels: self.labels.f_narrow(0, 0, n)? })
+        Ok(Self { inputs: self.inputs.f_narrow(0, 0, n)?, labels: self.labels.f_narrow(0, 0, n)? })
     }
 
     /// The same examples on `device`; without a copy if they are there already.
@@ -129,14 +174,17 @@ impl Examples {
     /// # Errors
     /// [`Error::Torch`] if the device is not there or has too little memory.
     pub fn to_device(&self, device: Device) -> Result<Self> {
-        Ok(Self { images: self.images.f_to_device(device)?, labels: self.labels.f_to_device(device)? })
+        Ok(Self { inputs: self.inputs.f_to_device(device)?, labels: self.labels.f_to_device(device)? })
     }
 
     /// How many examples each class has: `[n_classes]`. Labels beyond are left out.
     ///
     /// # Errors
-    /// [`Error::Torch`] only.
+    /// [`Error::Argument`] for a regression, which has no classes.
     pub fn class_counts(&self, n_classes: usize) -> Result<Vec<i64>> {
+        if self.is_regression() {
+            return Err(Error::argument("labels", "classes", "targets of a regression"));
+        }
         let counts = self.labels.f_bincount(None::<&Tensor>, n_classes as i64)?.f_to_device(Device::Cpu)?;
         let mut counts = Vec::<i64>::try_from(&counts)?;
         counts.truncate(n_classes);
@@ -147,17 +195,27 @@ impl Examples {
 /// Shares the storage: nothing is copied.
 impl Clone for Examples {
     fn clone(&self) -> Self {
-        Self { images: self.images.shallow_clone(), labels: self.labels.shallow_clone() }
+        Self { inputs: self.inputs.shallow_clone(), labels: self.labels.shallow_clone() }
     }
 }
 
 impl fmt::Debug for Examples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Examples({} of {}, {:?})", self.len(), by(self.image_shape()), self.device())
+        write!(f, "Examples({} of {}, {:?})", self.len(), self.input_shape(), self.device())
     }
 }
 
-/// "1×28×28".
-pub(super) fn by([c, h, w]: [i64; 3]) -> String {
-    format!("{c}×{h}×{w}")
+/// Checks that floats are finite; names the first that is not by its indices.
+fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
+    if tensor.f_kind()? != Kind::Float {
+        return Ok(());
+    }
+    let finite = tensor.f_isfinite()?;
+    if finite.f_all()?.f_int64_value(&[])? != 0 {
+        return Ok(());
+    }
+    let first = finite.f_logical_not()?.f_nonzero()?.f_get(0)?.f_to_device(Device::Cpu)?;
+    let place = Vec::<i64>::try_from(&first)?;
+    let value = tensor.f_double_value(&place)?;
+    Err(Error::argument(name, "finite numbers", format!("{value} at {place:?}")))
 }

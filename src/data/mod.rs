@@ -1,8 +1,8 @@
 //! Data sets: named ones fetched and read from a cache, one's own from files or tensors, and their split for training.
 //!
 //! A [`Dataset`] holds what was published (`train` and, mostly, `test`); [`Dataset::split`] sets a seeded share of the
-//! training set apart for validation and gives [`Splits`], which is what training and selection take. Images are
-//! `u8 [N, C, H, W]`, labels `i64 [N]`, always.
+//! training set apart for validation and gives [`Splits`], which is what training and selection take. Inputs are images,
+//! `u8 [N, C, H, W]`, or rows of a table, `f32 [N, F]`; labels are classes, `i64 [N]`, or targets of a regression, `f32 [N]`.
 //!
 //! ```no_run
 //! use glisten::data::{Dataset, Split};
@@ -23,6 +23,7 @@ mod named;
 mod normalize;
 mod split;
 pub mod strips;
+mod task;
 
 pub use self::cache::cache_dir;
 pub use self::catalog::Kind;
@@ -31,3 +32,4 @@ pub use self::examples::Examples;
 pub use self::fetch::{FetchOptions, Fetched, fetch};
 pub use self::normalize::Normalization;
 pub use self::split::{Split, Splits};
+pub use self::task::{InputShape, Task};

@@ -4,11 +4,12 @@ use tch::{Kind, Tensor};
 
 use super::Examples;
 
-/// Mean and standard deviation of each channel of a training set, by which all images are normalised.
+/// Mean and standard deviation of a training set, by which all inputs are normalised: of each channel of images, of each
+/// column of a table.
 #[derive(Debug)]
 pub struct Normalization {
-    mean: Tensor,    // f32 [1, C, 1, 1], in units of a byte
-    inverse: Tensor, // f32 [1, C, 1, 1], 1 / standard deviation
+    mean: Tensor,    // f32 [1, C, 1, 1], in units of a byte, or f32 [1, F]
+    inverse: Tensor, // the same shape, 1 / standard deviation
 }
 
 impl Clone for Normalization {
@@ -18,38 +19,60 @@ impl Clone for Normalization {
 }
 
 impl Normalization {
-    /// Measures `examples`. A channel that is the same everywhere is only centred.
+    /// Measures `examples`. A channel or column that is the same everywhere is only centred; a column of nothing but 0 and
+    /// 1, as categories give them, stays as it is.
     pub fn of(examples: &Examples) -> Self {
-        let channels = examples.images.size()[1];
-        // Counted byte value by byte value: exact in f64, and without a float copy of all images.
-        let moments: Vec<(f64, f64)> = (0..channels)
-            .map(|channel| {
-                let values = examples.images.select(1, channel).flatten(0, -1);
-                let counts = values.bincount::<&Tensor>(None, 256).to_kind(Kind::Double); // [256]
-                let levels = Tensor::arange(256, (Kind::Double, counts.device()));
-                let n = counts.sum(Kind::Double).double_value(&[]).max(1.0);
-                let mean = (&counts * &levels).sum(Kind::Double).double_value(&[]) / n;
-                let variance = (&counts * (levels - mean).square()).sum(Kind::Double).double_value(&[]) / n;
-                (mean, variance.sqrt())
-            })
-            .collect();
+        let inputs = &examples.inputs;
+        let n_columns = inputs.size()[1];
+        let is_image = inputs.kind() == Kind::Uint8;
+        let moments = (0..n_columns).map(|at| {
+            let column = inputs.select(1, at);
+            if is_image { byte_moments(&column) } else { column_moments(&column) }
+        });
+        let (means, inverses): (Vec<f64>, Vec<f64>) =
+            moments.map(|(mean, std)| (mean, if std > 0.0 { 1.0 / std } else { 1.0 })).unzip();
+        let shape: &[i64] = if is_image { &[1, n_columns, 1, 1] } else { &[1, n_columns] };
         let row = |values: Vec<f64>| {
-            Tensor::from_slice(&values)
-                .to_kind(Kind::Float)
-                .view([1, channels, 1, 1])
-                .to_device(examples.images.device())
+            Tensor::from_slice(&values).to_kind(Kind::Float).view(shape).to_device(inputs.device())
         };
-        Self {
-            mean: row(moments.iter().map(|&(mean, _)| mean).collect()),
-            inverse: row(moments.iter().map(|&(_, std)| if std > 0.0 { 1.0 / std } else { 1.0 }).collect()),
-        }
+        Self { mean: row(means), inverse: row(inverses) }
     }
 
-    /// `u8 [N, C, H, W]` to `f32 [N, C, H, W]` of mean 0 and deviation 1 over the training set.
-    pub fn apply(&self, images: &Tensor) -> Tensor {
-        let mut images = images.to_kind(Kind::Float);
-        images -= &self.mean;
-        images *= &self.inverse;
-        images
+    /// `u8 [N, C, H, W]` or `f32 [N, F]` to `f32` of the same shape, of mean 0 and deviation 1 over the training set.
+    pub fn apply(&self, inputs: &Tensor) -> Tensor {
+        // Subtracting makes the one new tensor where the inputs are floats already: they are not written to.
+        let mut inputs = match inputs.kind() {
+            Kind::Float => inputs - &self.mean,
+            _ => {
+                let mut floats = inputs.to_kind(Kind::Float);
+                floats -= &self.mean;
+                floats
+            }
+        };
+        inputs *= &self.inverse;
+        inputs
     }
+}
+
+/// Mean and standard deviation of bytes, counted byte value by byte value: exact in f64, and without a float copy of all
+/// images.
+fn byte_moments(values: &Tensor) -> (f64, f64) {
+    let counts = values.flatten(0, -1).bincount::<&Tensor>(None, 256).to_kind(Kind::Double); // [256]
+    let levels = Tensor::arange(256, (Kind::Double, counts.device()));
+    let n = counts.sum(Kind::Double).double_value(&[]).max(1.0);
+    let mean = (&counts * &levels).sum(Kind::Double).double_value(&[]) / n;
+    let variance = (&counts * (levels - mean).square()).sum(Kind::Double).double_value(&[]) / n;
+    (mean, variance.sqrt())
+}
+
+/// Mean and standard deviation of one column, `f32 [N]`, the deviation over N (as scikit-learn's `StandardScaler`).
+fn column_moments(values: &Tensor) -> (f64, f64) {
+    let indicator = values.eq(0.0).logical_or(&values.eq(1.0)).all().int64_value(&[]) != 0;
+    if indicator {
+        return (0.0, 1.0);
+    }
+    let values = values.to_kind(Kind::Double);
+    let mean = values.mean(Kind::Double).double_value(&[]);
+    let variance = (values - mean).square().mean(Kind::Double).double_value(&[]);
+    (mean, variance.sqrt())
 }

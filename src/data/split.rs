@@ -10,6 +10,7 @@ use tch::Device;
 
 use super::dataset::Dataset;
 use super::examples::Examples;
+use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
 
 /// How [`Dataset::split`] divides the training set. The default is CORDS': a tenth, here with seed 42.
@@ -33,7 +34,7 @@ impl Default for Split {
 pub struct Splits {
     /// The data set's name.
     pub name: String,
-    /// The classes' names; a label is an index into them.
+    /// The classes' names; a label is an index into them. None for a regression.
     pub classes: Vec<String>,
     /// What is trained on, and chosen from.
     pub train: Examples,
@@ -91,13 +92,23 @@ impl Dataset {
 }
 
 impl Splits {
-    /// The number of classes, C.
+    /// What is learnt.
+    pub fn task(&self) -> Task {
+        self.train.task(self.classes.len())
+    }
+
+    /// The number of classes, C; 0 for a regression.
     pub fn n_classes(&self) -> usize {
         self.classes.len()
     }
 
-    /// `[C, H, W]`.
-    pub fn image_shape(&self) -> [i64; 3] {
+    /// The shape of one input.
+    pub fn input_shape(&self) -> InputShape {
+        self.train.input_shape()
+    }
+
+    /// `[C, H, W]` of images; `None` for a table.
+    pub fn image_shape(&self) -> Option<[i64; 3]> {
         self.train.image_shape()
     }
 
@@ -128,7 +139,7 @@ impl fmt::Display for Splits {
         if let Some(test) = &self.test {
             write!(f, "{} to test, ", test.len())?;
         }
-        f.write_str(&Dataset::classes_and_shape(self.n_classes(), self.image_shape()))
+        write!(f, "{}, {}", self.task(), self.input_shape())
     }
 }
 

@@ -3,7 +3,7 @@
 use tch::{Tensor, nn};
 
 use super::{Architecture, Model};
-use crate::data::Splits;
+use crate::data::{InputShape, Splits, Task};
 use crate::error::{Error, Result};
 
 /// LeNet-5: 6 and 16 maps of 5 × 5 kernels, then layers of 120 and 84, D = 84 features. Images below 32 × 32 are padded to
@@ -22,7 +22,8 @@ const SIDE: i64 = 32;
 impl LeNet {
     /// Sized for the images and classes of `data`.
     pub fn for_data(data: &Splits) -> Self {
-        let [channels, height, width] = data.image_shape();
+        // Of a table nothing can be made: `check` says so.
+        let [channels, height, width] = data.image_shape().unwrap_or_default();
         Self { channels, height, width, n_classes: data.n_classes() as i64 }
     }
 
@@ -43,6 +44,12 @@ impl Architecture for LeNet {
     }
 
     fn check(&self, data: &Splits) -> Result<()> {
+        let (Task::Classification { .. }, InputShape::Image { channels, height, width }) =
+            (data.task(), data.input_shape())
+        else {
+            let got = format!("{}, {}", data.task(), data.input_shape());
+            return Err(Error::argument("data", "images with classes, for a LeNet", got));
+        };
         if *self == Self::for_data(data) {
             return Ok(());
         }
@@ -50,7 +57,6 @@ impl Architecture for LeNet {
             "images of {} × {} × {} in {} classes, for which this LeNet was made",
             self.channels, self.height, self.width, self.n_classes
         );
-        let [channels, height, width] = data.image_shape();
         let got = format!(
             "{channels} × {height} × {width} in {} classes; LeNet::for_data(&data) fits",
             data.n_classes()

@@ -172,7 +172,7 @@ impl Iterator for Epoch<'_> {
         }
         let indices = self.order.narrow(0, self.at, size);
         self.at += size;
-        let images = self.loader.train.images.index_select(0, &indices);
+        let images = self.loader.train.inputs.index_select(0, &indices);
         let labels = self.loader.train.labels.index_select(0, &indices);
         Some((self.normalization.apply(&images), labels))
     }
@@ -205,7 +205,7 @@ pub fn last_layer(
     for from in (0..n).step_by(EVALUATION_BATCH as usize) {
         interrupt::check()?;
         let size = EVALUATION_BATCH.min(n - from);
-        let images = normalization.apply(&examples.images.narrow(0, from, size));
+        let images = normalization.apply(&examples.inputs.narrow(0, from, size));
         let features = model.features(&images, false);
         let logits = model.logits(&features);
         parts.push(LastLayer { features, logits, labels: examples.labels.narrow(0, from, size) });

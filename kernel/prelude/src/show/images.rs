@@ -68,10 +68,10 @@ fn rows(examples: &Examples, classes: &[String]) -> Result<String, Failed> {
 
 /// The images at `indices` side by side, as one PNG in the page.
 fn picture(examples: &Examples, indices: &[i64], class: &str) -> Result<String, Failed> {
-    let images = &examples.images;
+    let images = &examples.inputs;
     let chosen = Tensor::f_from_slice(indices)?.f_to_device(images.device())?;
     let images = images.f_index_select(0, &chosen)?.f_to_device(Device::Cpu)?;
-    let [channels, height, width] = examples.image_shape();
+    let [channels, height, width] = examples.image_shape().ok_or("not images")?;
     let step = height.max(width).div_euclid(MAX_SIDE + 1) + 1;
     let n_channels = if channels == 3 { 3 } else { 1 };
     // N, C, H, W → H, N, W, C: rows of pixels that run through all images.
