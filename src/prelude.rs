@@ -3,8 +3,8 @@
 pub use crate::analytics::{Chart, RunsExt};
 pub use crate::data::{Dataset, Examples, InputShape, Split, Splits, Task};
 pub use crate::error::{Error, Result};
-pub use crate::model::{Architecture, LeNet, Model};
+pub use crate::model::{Architecture, LeNet, LogisticRegression, Mlp, Model, ResNet18};
 pub use crate::report::Report;
 pub use crate::select::{RGreedy, Select};
 pub use crate::track::{Experiment, Parameter, Run, Store};
-pub use crate::train::{Fitted, Sgd, Sweep, Trainer};
+pub use crate::train::{Augment, Fitted, Precision, Schedule, Sgd, Sweep, Trainer};

@@ -38,6 +38,16 @@ impl Normalization {
         Self { mean: row(means), inverse: row(inverses) }
     }
 
+    /// The means: `f32 [1, C, 1, 1]`, in units of a byte, or `f32 [1, F]`.
+    pub fn mean(&self) -> &Tensor {
+        &self.mean
+    }
+
+    /// One over the standard deviations, of the same shape as [`Normalization::mean`].
+    pub fn inverse(&self) -> &Tensor {
+        &self.inverse
+    }
+
     /// `u8 [N, C, H, W]` or `f32 [N, F]` to `f32` of the same shape, of mean 0 and deviation 1 over the training set.
     pub fn apply(&self, inputs: &Tensor) -> Tensor {
         // Subtracting makes the one new tensor where the inputs are floats already: they are not written to.

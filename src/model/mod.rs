@@ -1,26 +1,32 @@
 //! Networks that can be trained and selected with: features, then one linear layer that gives the logits.
 
 mod lenet;
+mod logistic;
+mod mlp;
+mod resnet;
 
 pub use lenet::LeNet;
+pub use logistic::LogisticRegression;
+pub use mlp::Mlp;
+pub use resnet::ResNet18;
 
 use tch::{Tensor, nn};
 
-use crate::data::Splits;
+use crate::data::{InputShape, Splits, Task};
 use crate::error::{Error, Result};
 
 /// A network whose last layer is linear. Selection works on what goes into that layer and what comes out.
 pub trait Model {
-    /// Penultimate features: `f32 [N, C, H, W]` images, normalised, to `f32 [N, D]`. `train` switches dropout and
-    /// batch statistics on.
-    fn features(&self, images: &Tensor, train: bool) -> Tensor;
+    /// Penultimate features: normalised inputs, `f32 [N, C, H, W]` images or `f32 [N, F]` rows of a table, to `[N, D]`.
+    /// `train` switches dropout and batch statistics on. What comes is f32, or bf16 inside a training step of that precision.
+    fn features(&self, inputs: &Tensor, train: bool) -> Tensor;
 
-    /// The last layer: features `f32 [N, D]` to logits `f32 [N, classes]`.
+    /// The last layer: features `[N, D]` to logits `[N, classes]`, or to one prediction `[N, 1]` for a regression.
     fn logits(&self, features: &Tensor) -> Tensor;
 
-    /// Images straight to logits.
-    fn forward(&self, images: &Tensor, train: bool) -> Tensor {
-        self.logits(&self.features(images, train))
+    /// Inputs straight to logits.
+    fn forward(&self, inputs: &Tensor, train: bool) -> Tensor {
+        self.logits(&self.features(inputs, train))
     }
 }
 
@@ -35,6 +41,38 @@ impl<M: Model + ?Sized> Model for Box<M> {
 }
 
 /// A kind of network, from which a training makes a fresh [`Model`] with weights drawn from its seed.
+///
+/// One's own network, in a notebook cell, is a [`Model`] and what builds it:
+///
+/// ```no_run
+/// use glisten::prelude::*;
+/// use tch::{Tensor, nn};
+///
+/// struct Wide { hidden: nn::Linear, last: nn::Linear }
+///
+/// impl Model for Wide {
+///     fn features(&self, inputs: &Tensor, _train: bool) -> Tensor { inputs.flatten(1, -1).apply(&self.hidden).relu() }
+///     fn logits(&self, features: &Tensor) -> Tensor { features.apply(&self.last) }
+/// }
+///
+/// struct WideFor { n_values: i64, n_classes: i64 }
+///
+/// impl Architecture for WideFor {
+///     fn name(&self) -> &str { "wide" }
+///     fn build(&self, path: &nn::Path<'_>) -> Box<dyn Model> {
+///         Box::new(Wide {
+///             hidden: nn::linear(path / "hidden", self.n_values, 1000, Default::default()),
+///             last: nn::linear(path / "last", 1000, self.n_classes, Default::default()),
+///         })
+///     }
+/// }
+///
+/// # fn main() -> Result<()> {
+/// let data = Dataset::mnist()?.split(Split::default())?;
+/// Trainer::new(WideFor { n_values: 28 * 28, n_classes: 10 }).fit(&data, &Experiment::resume("wide")?)?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait Architecture {
     /// The name a run is stored under.
     fn name(&self) -> &str;
@@ -59,7 +97,7 @@ pub trait Architecture {
 }
 
 /// The names that [`named`] knows.
-pub const NAMES: [&str; 1] = ["lenet"];
+pub const NAMES: [&str; 4] = ["lenet", "resnet18", "mlp", "logistic-regression"];
 
 /// The architecture of that name, sized for `data`.
 ///
@@ -68,10 +106,37 @@ pub const NAMES: [&str; 1] = ["lenet"];
 pub fn named(name: &str, data: &Splits) -> Result<Box<dyn Architecture>> {
     match name {
         "lenet" => Ok(Box::new(LeNet::for_data(data))),
-        _ => Err(Error::NotFound {
-            kind: "model",
-            name: name.to_owned(),
-            hint: format!("; there is: {}", NAMES.join(", ")),
-        }),
+        "resnet18" => Ok(Box::new(ResNet18::for_data(data))),
+        "mlp" => Ok(Box::new(Mlp::for_data(data))),
+        "logistic-regression" => Ok(Box::new(LogisticRegression::for_data(data))),
+        _ => {
+            let hint = match crate::error::nearest(name, &NAMES) {
+                Some(near) => format!("; did you mean '{near}'? There are: {}", NAMES.join(", ")),
+                None => format!("; there are: {}", NAMES.join(", ")),
+            };
+            Err(Error::NotFound { kind: "model", name: name.to_owned(), hint })
+        }
+    }
+}
+
+/// Whether `data` is what a model was sized for; `model` is the name of its type.
+fn check_shape(model: &str, sized_for: (InputShape, Task), data: &Splits) -> Result<()> {
+    if sized_for == (data.input_shape(), data.task()) {
+        return Ok(());
+    }
+    let expected = format!("inputs of {} and {}, for which this {model} was made", sized_for.0, sized_for.1);
+    let got = format!("{} and {}; {model}::for_data(&data) fits", data.input_shape(), data.task());
+    Err(Error::argument("data", expected, got))
+}
+
+/// Whether `data` is images with classes, which alone `model` can take in.
+fn check_image_classes(model: &str, data: &Splits) -> Result<()> {
+    match (data.task(), data.input_shape()) {
+        (Task::Classification { .. }, InputShape::Image { .. }) => Ok(()),
+        (task, shape) => Err(Error::argument(
+            "data",
+            format!("images with classes, for {model}"),
+            format!("{task}, {shape}"),
+        )),
     }
 }

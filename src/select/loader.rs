@@ -159,6 +159,23 @@ impl Epoch<'_> {
     pub fn n_samples(&self) -> i64 {
         self.order.size()[0]
     }
+
+    /// The same batches as the iterator's, as positions in the training set (`i64 [B]`), for one who gathers them himself.
+    pub fn batches(&self) -> impl Iterator<Item = Tensor> + use<> {
+        let (order, size) = (self.order.shallow_clone(), self.loader.batch_size);
+        let n = self.n_samples();
+        (self.at..n).step_by(size as usize).map(move |at| order.narrow(0, at, size.min(n - at)))
+    }
+
+    /// The training set.
+    pub fn examples(&self) -> &Examples {
+        &self.loader.train
+    }
+
+    /// How inputs are normalised.
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
 }
 
 impl Iterator for Epoch<'_> {

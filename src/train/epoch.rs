@@ -2,97 +2,186 @@
 
 use std::time::Instant;
 
-use tch::nn::{self, Optimizer};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor, nn};
 
-use super::Sgd;
-use crate::data::{Examples, Normalization};
+use super::augment::Augment;
+use super::loss::Loss;
+use super::optimizer::{Optimizer, Sgd};
+use super::precision::Precision;
+use super::schedule::Schedule;
+use crate::data::{Examples, Normalization, Task};
 use crate::device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
+use crate::ops;
 use crate::select::{Epoch, last_layer};
+
+/// Everything that makes a training step what it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Step {
+    pub sgd: Sgd,
+    pub schedule: Schedule,
+    pub augment: Augment,
+    pub precision: Precision,
+    /// Share of the target that is spread over all classes, in [0, 1).
+    pub label_smoothing: f64,
+    /// The global norm that gradients are scaled down to.
+    pub clip_grad_norm: Option<f64>,
+}
+
+impl Step {
+    /// Whether a training on `task` can be made of such steps.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a setting that is out of range.
+    pub(super) fn check(&self, task: Task) -> Result<()> {
+        self.sgd.check()?;
+        self.augment.check()?;
+        Loss::of(task, self.label_smoothing)?;
+        match self.clip_grad_norm {
+            Some(norm) if !(norm.is_finite() && norm > 0.0) => {
+                Err(Error::argument("clip_grad_norm", "a positive number", norm))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Mean loss and accuracy over the samples of a pass.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score {
-    /// Mean cross-entropy, in nats.
+    /// Mean cross-entropy in nats, or mean squared error.
     pub loss: f64,
-    /// Share of samples whose highest logit is their label's, in [0, 1].
-    pub accuracy: f64,
+    /// Share of samples whose highest logit is their label's, in [0, 1]; `None` for a regression.
+    pub accuracy: Option<f64>,
 }
 
-/// Where the schedule stands.
-pub(super) struct Schedule {
-    pub sgd: Sgd,
-    pub step: u64,
-    pub n_steps: u64,
+/// A training under way: its steps' settings, the optimiser with its state, and how far the schedule has come.
+pub(super) struct Course {
+    step: Step,
+    loss: Loss,
+    optimizer: Optimizer,
+    seed: u64,
+    n_steps_done: u64,
+    n_steps: u64,
 }
 
-impl Schedule {
-    fn next_rate(&mut self) -> f64 {
-        let rate = self.sgd.learning_rate_at(self.step, self.n_steps);
-        self.step += 1;
-        rate
+impl Course {
+    /// Before the first of `n_steps` steps on `variables`; `seed` decides how images are varied.
+    ///
+    /// # Errors
+    /// As [`Step::check`].
+    pub(super) fn new(
+        step: Step,
+        task: Task,
+        variables: &nn::VarStore,
+        seed: u64,
+        n_steps: u64,
+    ) -> Result<Self> {
+        step.check(task)?;
+        let loss = Loss::of(task, step.label_smoothing)?;
+        let optimizer = Optimizer::new(step.sgd, variables);
+        Ok(Self { step, loss, optimizer, seed, n_steps_done: 0, n_steps })
+    }
+
+    /// What a checkpoint must keep beside the model's variables: steps done, and the optimiser's tensors by name.
+    #[allow(dead_code)] // what checkpoints are written from
+    pub(super) fn state(&self) -> (u64, Vec<(String, Tensor)>) {
+        let tensors = self.optimizer.state().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        (self.n_steps_done, tensors.collect())
+    }
+
+    /// Goes on from what [`Course::state`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a tensor is missing or has another shape; nothing is changed then.
+    #[allow(dead_code)] // what checkpoints are read into
+    pub(super) fn restore(&mut self, n_steps_done: u64, tensors: &[(String, Tensor)]) -> Result<()> {
+        self.optimizer.restore(tensors)?;
+        self.n_steps_done = n_steps_done;
+        Ok(())
+    }
+
+    /// Trains on the batches of `epoch`. Returns the score of the batches as they were met, and the seconds taken. A stop is
+    /// looked for between forward pass, backward pass and step: one that is asked for is never longer away than one of them.
+    pub(super) fn train(
+        &mut self,
+        model: &dyn Model,
+        epoch: Epoch<'_>,
+        device: Device,
+    ) -> Result<(Score, f64)> {
+        let started = Instant::now();
+        let n = epoch.n_samples() as f64;
+        // Sums stay on the device: reading them once an epoch instead of once a batch keeps it busy.
+        let mut loss_sum = Tensor::zeros([], (Kind::Float, device));
+        let mut n_correct = Tensor::zeros([], (Kind::Int64, device));
+        let classes = matches!(self.loss, Loss::CrossEntropy { .. });
+        for indices in epoch.batches() {
+            interrupt::check()?;
+            let examples = epoch.examples();
+            let inputs = self.step.augment.batch(
+                examples,
+                &indices,
+                epoch.normalization(),
+                self.seed,
+                self.n_steps_done,
+            )?;
+            let labels = examples.labels.f_index_select(0, &indices)?;
+            let outputs = {
+                let _precision = ops::Autocast::new(self.step.precision == Precision::Bf16, device)?;
+                model.forward(&inputs, true)
+            };
+            interrupt::check()?;
+            let loss = self.loss.mean(&outputs, &labels)?;
+            self.optimizer.zero_grad()?;
+            loss.f_backward()?;
+            interrupt::check()?;
+            if let Some(norm) = self.step.clip_grad_norm {
+                self.optimizer.clip_grad_norm(norm)?;
+            }
+            self.optimizer.step(self.step.schedule.rate(
+                self.step.sgd.learning_rate,
+                self.n_steps_done,
+                self.n_steps,
+            ))?;
+            self.n_steps_done += 1;
+            let outputs = outputs.detach();
+            let plain = if self.loss == self.loss.plain() {
+                loss.detach()
+            } else {
+                self.loss.plain().mean(&outputs, &labels)?
+            };
+            loss_sum += plain * labels.size()[0] as f64;
+            if let Some(correct) = self.loss.n_correct(&outputs, &labels) {
+                n_correct += correct;
+            }
+        }
+        let score = Score {
+            loss: loss_sum.double_value(&[]) / n,
+            accuracy: classes.then(|| n_correct.double_value(&[]) / n),
+        };
+        device::synchronize(device);
+        Ok((score, started.elapsed().as_secs_f64()))
     }
 }
 
-/// Trains on the batches of `epoch`. Returns the score of the batches as they were met, and the seconds taken.
-pub(super) fn train(
-    model: &dyn Model,
-    optimizer: &mut Optimizer,
-    schedule: &mut Schedule,
-    epoch: Epoch<'_>,
-    device: Device,
-) -> Result<(Score, f64)> {
-    let started = Instant::now();
-    let n = epoch.n_samples() as f64;
-    // Sums stay on the device: reading them once an epoch instead of once a batch keeps it busy.
-    let mut loss_sum = Tensor::zeros([], (Kind::Float, device));
-    let mut n_correct = Tensor::zeros([], (Kind::Int64, device));
-    for (images, labels) in epoch {
-        interrupt::check()?;
-        optimizer.set_lr(schedule.next_rate());
-        let logits = model.forward(&images, true);
-        let loss = cross_entropy(&logits, &labels)?;
-        optimizer.zero_grad();
-        loss.f_backward()?;
-        optimizer.step();
-        loss_sum += loss.detach() * labels.size()[0] as f64;
-        n_correct += logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
-    }
-    let score = Score { loss: loss_sum.double_value(&[]) / n, accuracy: n_correct.double_value(&[]) / n };
-    device::synchronize(device);
-    Ok((score, started.elapsed().as_secs_f64()))
-}
-
-/// The model's score on `examples`, in evaluation mode.
+/// The model's score on `examples`, in evaluation mode and fp32.
 pub(super) fn evaluate(
     model: &dyn Model,
     examples: &Examples,
     normalization: &Normalization,
+    task: Task,
 ) -> Result<Score> {
     let seen = last_layer(model, examples, normalization)?;
     // What the last layer saw carries no gradients.
-    let loss = cross_entropy(&seen.logits, &seen.labels)?;
-    let n_right = seen.logits.argmax(-1, false).eq_tensor(&seen.labels).sum(Kind::Int64).double_value(&[]);
-    Ok(Score { loss: loss.double_value(&[]), accuracy: n_right / examples.len().max(1) as f64 })
+    let loss = Loss::of(task, 0.0)?;
+    let mean = loss.mean(&seen.logits, &seen.labels)?.double_value(&[]);
+    let n_correct = loss.n_correct(&seen.logits, &seen.labels).map(|n| n.double_value(&[]));
+    Ok(Score { loss: mean, accuracy: n_correct.map(|n| n / examples.len().max(1) as f64) })
 }
 
-/// The optimiser over all variables of `variables`.
-pub(super) fn optimizer(sgd: &Sgd, variables: &nn::VarStore) -> Result<Optimizer> {
-    use nn::OptimizerConfig;
-    let config =
-        nn::Sgd { momentum: sgd.momentum, dampening: 0.0, wd: sgd.weight_decay, nesterov: sgd.nesterov };
-    Ok(config.build(variables, sgd.learning_rate)?)
-}
-
-/// Mean cross-entropy of logits `[N, C]` against labels `i64 [N]`.
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, Reduction::Mean, -100, 0.0)?)
-}
-
-/// The highest label, `None` where there are none.
+/// The highest class, `None` where there are none.
 pub(super) fn highest_label(labels: &Tensor) -> Option<i64> {
-    (labels.size()[0] > 0).then(|| labels.max().int64_value(&[]))
+    (labels.size()[0] > 0 && labels.kind() == Kind::Int64).then(|| labels.max().int64_value(&[]))
 }

@@ -7,8 +7,9 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 use tch::{Device, nn};
 
-use super::epoch::{self, Schedule};
+use super::epoch::{self, Course, Step};
 use super::optimizer::Sgd;
+use super::{Augment, Precision, Schedule};
 use crate::data::{Normalization, Splits};
 use crate::device;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ pub struct Trainer {
     select: Select,
     epochs: usize,
     batch_size: usize,
-    sgd: Sgd,
+    step: Step,
     seed: u64,
     device: Option<Device>,
     name: Option<String>,
@@ -62,7 +63,7 @@ impl Trainer {
             select: Select::full(),
             epochs: 20,
             batch_size: 128,
-            sgd: Sgd::default(),
+            step: Step::default(),
             seed: 0,
             device: None,
             name: None,
@@ -93,14 +94,49 @@ impl Trainer {
     /// Sets the optimiser.
     #[must_use]
     pub fn optimizer(mut self, sgd: Sgd) -> Self {
-        self.sgd = sgd;
+        self.step.sgd = sgd;
         self
     }
 
-    /// Sets the learning rate of the first step.
+    /// Sets the highest learning rate; with the cosine schedule, that of the first step.
     #[must_use]
     pub fn learning_rate(mut self, learning_rate: f64) -> Self {
-        self.sgd.learning_rate = learning_rate;
+        self.step.sgd.learning_rate = learning_rate;
+        self
+    }
+
+    /// Sets how the learning rate moves; [`Schedule::Cosine`] if not set.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.step.schedule = schedule;
+        self
+    }
+
+    /// Sets how training images are varied; not at all if not set.
+    #[must_use]
+    pub fn augment(mut self, augment: Augment) -> Self {
+        self.step.augment = augment;
+        self
+    }
+
+    /// Sets the format that steps compute in; [`Precision::Fp32`] if not set.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.step.precision = precision;
+        self
+    }
+
+    /// Spreads this share of each target over all classes, in [0, 1); 0 if not set.
+    #[must_use]
+    pub fn label_smoothing(mut self, label_smoothing: f64) -> Self {
+        self.step.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// Scales all gradients of a step down together where their global norm is above this.
+    #[must_use]
+    pub fn clip_grad_norm(mut self, max_norm: f64) -> Self {
+        self.step.clip_grad_norm = Some(max_norm);
         self
     }
 
@@ -172,7 +208,6 @@ impl Trainer {
             tch::manual_seed(self.seed as i64);
             self.architecture.build(&variables.root())
         };
-        let mut optimizer = epoch::optimizer(&self.sgd, &variables)?;
         let (train, validation) = (data.train.to_device(device)?, data.validation.to_device(device)?);
         let normalization = Normalization::of(&train);
         let mut loader = self
@@ -182,7 +217,8 @@ impl Trainer {
             .seed(self.seed)
             .normalization(normalization.clone());
         let steps_per_epoch = (loader.budget() as u64).div_ceil(self.batch_size as u64);
-        let mut schedule = Schedule { sgd: self.sgd, step: 0, n_steps: steps_per_epoch * self.epochs as u64 };
+        let n_steps = steps_per_epoch * self.epochs as u64;
+        let mut course = Course::new(self.step, data.task(), &variables, self.seed, n_steps)?;
         let mut fitted = Fitted {
             run: run.name().to_owned(),
             validation_accuracy: None,
@@ -194,18 +230,18 @@ impl Trainer {
         for number in 1..=self.epochs {
             let epoch = loader.epoch(model.as_ref())?;
             let (n_samples, selection_secs) = (epoch.n_samples(), epoch.selection_secs);
-            let (score, epoch_secs) =
-                epoch::train(model.as_ref(), &mut optimizer, &mut schedule, epoch, device)?;
+            let (score, epoch_secs) = course.train(model.as_ref(), epoch, device)?;
             let mut metrics = vec![
                 ("train:loss", score.loss),
-                ("train:accuracy", score.accuracy),
                 ("epoch:seconds", epoch_secs),
                 ("selection:seconds", selection_secs),
             ];
+            metrics.extend(score.accuracy.map(|accuracy| ("train:accuracy", accuracy)));
             if !validation.is_empty() {
-                let score = epoch::evaluate(model.as_ref(), &validation, &normalization)?;
-                metrics.extend([("validation:loss", score.loss), ("validation:accuracy", score.accuracy)]);
-                fitted.validation_accuracy = Some(score.accuracy);
+                let score = epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
+                metrics.push(("validation:loss", score.loss));
+                metrics.extend(score.accuracy.map(|accuracy| ("validation:accuracy", accuracy)));
+                fitted.validation_accuracy = score.accuracy;
             }
             run.log_metrics(number as i64, &metrics)?;
             fitted.train_secs += epoch_secs;
@@ -225,9 +261,11 @@ impl Trainer {
         }
         let mut closing = Vec::new();
         if let Some(test) = &data.test {
-            let score = epoch::evaluate(model.as_ref(), &test.to_device(device)?, &normalization)?;
-            closing.extend([("test:loss", score.loss), ("test:accuracy", score.accuracy)]);
-            fitted.test_accuracy = Some(score.accuracy);
+            let score =
+                epoch::evaluate(model.as_ref(), &test.to_device(device)?, &normalization, data.task())?;
+            closing.push(("test:loss", score.loss));
+            closing.extend(score.accuracy.map(|accuracy| ("test:accuracy", accuracy)));
+            fitted.test_accuracy = score.accuracy;
         }
         closing.push(("run:seconds", started.elapsed().as_secs_f64()));
         run.log_metrics(self.epochs as i64, &closing)?;
@@ -240,7 +278,7 @@ impl Trainer {
     /// [`Error::Argument`] for a setting, or data, with which it cannot.
     pub fn check(&self, data: &Splits) -> Result<()> {
         self.select.check()?;
-        self.sgd.check()?;
+        self.step.check(data.task())?;
         for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
             if !(1..=i32::MAX as usize).contains(&value) {
                 return Err(Error::argument(name, format!("1 to {}", i32::MAX), value));
@@ -279,12 +317,20 @@ impl Trainer {
             ("budget".to_owned(), self.select.budget(data.train.len() as i64).into()),
             ("epochs".to_owned(), self.epochs.into()),
             ("batch_size".to_owned(), self.batch_size.into()),
-            ("learning_rate".to_owned(), self.sgd.learning_rate.into()),
-            ("momentum".to_owned(), self.sgd.momentum.into()),
-            ("nesterov".to_owned(), self.sgd.nesterov.into()),
-            ("weight_decay".to_owned(), self.sgd.weight_decay.into()),
+            ("learning_rate".to_owned(), self.step.sgd.learning_rate.into()),
+            ("momentum".to_owned(), self.step.sgd.momentum.into()),
+            ("nesterov".to_owned(), self.step.sgd.nesterov.into()),
+            ("weight_decay".to_owned(), self.step.sgd.weight_decay.into()),
+            ("schedule".to_owned(), self.step.schedule.name().into()),
+            ("precision".to_owned(), self.step.precision.name().into()),
+            ("crop_padding".to_owned(), self.step.augment.crop_padding.into()),
+            ("flip".to_owned(), self.step.augment.flip.into()),
+            ("label_smoothing".to_owned(), self.step.label_smoothing.into()),
             ("seed".to_owned(), self.seed.into()),
         ]);
+        if let Some(norm) = self.step.clip_grad_norm {
+            parameters.insert("clip_grad_norm".to_owned(), norm.into());
+        }
         for (name, value) in self.select.options() {
             parameters.insert(name.to_owned(), Parameter::from(value));
         }
