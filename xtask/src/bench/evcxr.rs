@@ -104,10 +104,6 @@ impl Evcxr {
     fn write_crate(&self, folders: &Folders) -> Result<()> {
         let dependencies = dependencies(&metadata(folders)?)?;
         let folder = self.folder.join(CRATE);
-        let config = self.session().join(".cargo");
-        for folder in [&folder.join("src"), &config] {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
         let manifest = format!(
             "[package]\nname = \"{CRATE}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n{dependencies}"
         );
@@ -120,7 +116,10 @@ impl Evcxr {
         // Left alone where nothing changes: cargo would build again what is newer.
         write_if_changed(&folder.join("Cargo.toml"), &manifest)?;
         write_if_changed(&folder.join("src/lib.rs"), "pub use {polars, tch};\n")?;
-        write_if_changed(&self.folder.join(".cargo/config.toml"), &shim)
+        // Found by the cargo of a session, since it runs in a folder below.
+        write_if_changed(&self.folder.join(".cargo/config.toml"), &shim)?;
+        let session = self.session();
+        fs::create_dir_all(&session).with_context(|| format!("cannot make {}", session.display()))
     }
 }
 
