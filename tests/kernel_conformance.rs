@@ -1,4 +1,4 @@
-//! Jupyter's conformance suite for kernels, a soak, and how fast completion answers; all with real clients, in Python.
+//! Jupyter's conformance suite for kernels, what completion knows, and a soak; all with real clients, in Python.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,5 @@
-"""Completion and inspection: what they know, and how fast they answer, also while a cell runs."""
+"""Completion and inspection: what they know, also while a cell runs. How fast they are, `cargo xtask bench kernel` measures."""
 
-import statistics
 import time
 
 from jupyter_client.manager import start_new_kernel
@@ -62,22 +61,19 @@ manager, client = start_new_kernel(kernel_name="glisten")
 
 
 def ask(method, *arguments):
-    started = time.perf_counter()
     message = method(*arguments)
     while True:
         reply = client.get_shell_msg(timeout=10)
         if reply["parent_header"].get("msg_id") == message:
-            return reply["content"], time.perf_counter() - started
+            return reply["content"]
 
 
 wrong = []
 
 
 def check(when):
-    times = []
     for code, expected in COMPLETIONS:
-        content, seconds = ask(client.complete, code, len(code))
-        times.append(seconds)
+        content = ask(client.complete, code, len(code))
         matches = content["matches"]
         for name in expected.split():
             if (name.lstrip("!") in matches) != (not name.startswith("!") or name == "!"):
@@ -89,29 +85,23 @@ def check(when):
         if content["cursor_end"] != len(code) or any(not m.lower().startswith(code[start:].lower()) for m in matches):
             wrong.append(f"{when}: {code!r}: from {start}, {matches[:5]}")
     for code, expected in INSPECTIONS:
-        content, seconds = ask(client.inspect, code, len(code))
-        times.append(seconds)
+        content = ask(client.inspect, code, len(code))
         text = content["data"].get("text/plain", "")
         if not content["found"] or expected not in text or "text/markdown" not in content["data"]:
             wrong.append(f"{when}: inspect {code!r}: {text[:300]!r}")
-    median, longest = statistics.median(times), max(times)
-    print(f"{when}: median {median * 1e3:.0f} ms, longest {longest * 1e3:.0f} ms of {len(times)}")
-    return longest
 
 
 try:
     reply = client.execute_interactive(SETUP, timeout=60)
     assert reply["content"]["status"] == "ok", reply["content"]
-    _, first = ask(client.complete, "data_frame.", 11)
-    print(f"the first one: {first * 1e3:.0f} ms")
-    slowest = check("while the kernel is idle")
+    check("while the kernel is idle")
     busy = client.execute("std::thread::sleep(std::time::Duration::from_secs(8));")
     time.sleep(0.5)
-    slowest = max(slowest, check("while a cell runs"))
+    check("while a cell runs")
+    # All of it came while the cell ran: its own reply is still to come.
+    assert ask(lambda: busy)["status"] == "ok"
 finally:
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 assert not wrong, "\n".join(wrong)
-# Other tests may run beside this one: twice the 300 ms that a user may wait.
-assert slowest <= 0.6, f"{slowest:.2f} s"

@@ -1,8 +1,9 @@
-//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | libtorch | bundle`.
+//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | bench | libtorch | bundle`.
 //!
 //! Every command makes what it needs and is still missing, says beforehand what that is and about how long it takes, and can
 //! be killed at any moment: nothing takes its final name before it is whole, and the next call goes on from there.
 
+mod bench;
 mod build;
 mod bundle;
 mod ci;
@@ -55,6 +56,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
     },
+    /// Measure Glisten beside its peers; prints a table and writes target/bench/NAME.json
+    Bench {
+        /// What to measure
+        name: bench::Bench,
+        /// Few trials, to see that the bench works: not for figures to quote
+        #[arg(long)]
+        quick: bool,
+    },
     /// Provide libtorch and the C shim of torch-sys, and point .libtorch at them
     Libtorch,
     /// Build the workspace and the bundle that notebook cells link to
@@ -69,6 +78,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(&folders),
         Command::Lab { args } => lab::run(&folders, &args),
         Command::Test { full, filter } => test::run(&folders, full, &filter),
+        Command::Bench { name, quick } => bench::run(&folders, name, bench::Effort { quick }),
         Command::Libtorch => setup::libtorch_only(&folders),
         Command::Bundle => setup::up_to_bundle(&folders),
     });

@@ -6,8 +6,6 @@ mod cells;
 mod client;
 /// The stop button.
 mod interrupt;
-/// How long cells take.
-mod latency;
 /// Start, end, death, and what they leave behind.
 mod life;
 /// Messages other than cells, good and bad.
