@@ -8,6 +8,7 @@ mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run 
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for
 mod notebook; // the example notebook through the kernel, with nbclient
+mod operators; // own operators against libtorch's, value and gradient
 mod pipeline; // fit, store, analytics: one seed one result
 mod report_in_browser; // the report in headless Chromium
 mod selection; // GLISTER's picks against brute force with autograd

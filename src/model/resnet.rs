@@ -1,6 +1,6 @@
 //! ResNet-18 for small images (He et al., CVPR 2016, in the variant that is usual for CIFAR).
 
-use tch::{Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 use super::{Architecture, Model, check_image_classes, check_shape};
 use crate::data::{InputShape, Splits, Task};
@@ -131,7 +131,7 @@ impl Model for Network {
         for block in &self.blocks {
             maps = block.forward(&maps, train);
         }
-        maps.mean_dim(&[2, 3][..], false, None) // [N, 512]
+        maps.mean_dim(&[2, 3][..], false, Kind::Float) // [N, 512]
     }
 
     fn logits(&self, features: &Tensor) -> Tensor {

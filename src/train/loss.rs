@@ -67,3 +67,39 @@ impl Loss {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_pytorchs() {
+        // torch.nn.functional.cross_entropy(z, y, label_smoothing=s) for s = 0 and 0.1; mse_loss([1, 2], [0, 4]).
+        let z = Tensor::from_slice2(&[[1.0_f32, 2.0, 0.5], [0.0, -1.0, 3.0]]);
+        let y = Tensor::from_slice(&[1_i64, 0]);
+        let classes = Task::Classification { n_classes: 3 };
+        for (smoothing, expected) in [(0.0, 1.765_126_347_541_809), (0.1, 1.773_459_672_927_856_4)] {
+            let loss = Loss::of(classes, smoothing).unwrap();
+            assert!((loss.mean(&z, &y).unwrap().double_value(&[]) - expected).abs() < 1e-6);
+            assert_eq!(loss.n_correct(&z, &y).unwrap().int64_value(&[]), 1);
+        }
+        let loss = Loss::of(Task::Regression, 0.0).unwrap();
+        let predictions = Tensor::from_slice2(&[[1.0_f32], [2.0]]);
+        assert_eq!(
+            loss.mean(&predictions, &Tensor::from_slice(&[0.0_f32, 4.0])).unwrap().double_value(&[]),
+            2.5
+        );
+        assert!(loss.n_correct(&predictions, &y).is_none());
+    }
+
+    #[test]
+    fn smoothing_must_be_a_share_and_needs_classes() {
+        let classes = Task::Classification { n_classes: 3 };
+        for (task, smoothing) in
+            [(classes, 1.0), (classes, -0.1), (classes, f64::NAN), (Task::Regression, 0.1)]
+        {
+            let message = Loss::of(task, smoothing).unwrap_err().to_string();
+            assert!(message.starts_with("label_smoothing: expected"), "{message}");
+        }
+    }
+}

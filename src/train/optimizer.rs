@@ -133,3 +133,98 @@ impl Optimizer {
         Ok(ops::sgd_step(&self.parameters, &self.momenta, rates)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn variables(values: &[f32]) -> (nn::VarStore, Tensor) {
+        let variables = nn::VarStore::new(Device::Cpu);
+        let mut w = variables.root().zeros("w", &[values.len() as i64]);
+        tch::no_grad(|| w.copy_(&Tensor::from_slice(values)));
+        (variables, w)
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f64> {
+        Vec::<f64>::try_from(tensor.detach().to_kind(Kind::Double)).unwrap()
+    }
+
+    #[test]
+    fn steps_are_pytorchs() {
+        // Three steps of torch.optim.SGD(lr=0.1, momentum=0.9, weight_decay=0.01) on the sum of squares of [1, -2, 3], with
+        // Nesterov's momentum and without.
+        let expected = [
+            (true, [-0.111_651_077_866_554_26, 0.223_302_155_733_108_52, -0.334_953_248_500_824]),
+            (false, [0.058_194_220_066_070_56, -0.116_388_440_132_141_1, 0.174_582_600_593_566_9]),
+        ];
+        for (nesterov, expected) in expected {
+            let (variables, w) = variables(&[1.0, -2.0, 3.0]);
+            let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
+            let mut optimizer = Optimizer::new(sgd, &variables);
+            for _ in 0..3 {
+                optimizer.zero_grad().unwrap();
+                w.square().sum(Kind::Float).backward();
+                optimizer.step(0.1).unwrap();
+            }
+            for (got, expected) in values(&w).into_iter().zip(expected) {
+                assert!((got - expected).abs() < 1e-6, "{nesterov}: {got} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_clipped_by_their_global_norm() {
+        // torch.nn.utils.clip_grad_norm_ of gradients [3, 4] and [12], norm 13, to 6.5; to 20 they stay.
+        for (max_norm, expected) in [(6.5, [1.5, 2.0, 6.0]), (20.0, [3.0, 4.0, 12.0])] {
+            let (store, w) = variables(&[3.0, 4.0]);
+            let mut other = store.root().zeros("other", &[1]);
+            let unused = store.root().zeros("unused", &[1]);
+            tch::no_grad(|| other.fill_(12.0));
+            ((w.square().sum(Kind::Float) + other.square().sum(Kind::Float)) / 2.0).backward();
+            let mut optimizer = Optimizer::new(Sgd::default(), &store);
+            optimizer.clip_grad_norm(max_norm).unwrap();
+            let got = [values(&w.grad()), values(&other.grad())].concat();
+            assert!(got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{got:?}");
+            // A variable without a gradient stays as it is.
+            optimizer.step(0.1).unwrap();
+            assert_eq!(values(&unused), [0.0]);
+        }
+    }
+
+    #[test]
+    fn a_restored_optimizer_goes_on_as_the_first() {
+        let run = |from: Option<Vec<(String, Tensor)>>, start: &[f32]| {
+            let (variables, w) = variables(start);
+            let mut optimizer = Optimizer::new(Sgd::default(), &variables);
+            if let Some(state) = from {
+                optimizer.restore(&state).unwrap();
+            }
+            w.square().sum(Kind::Float).backward();
+            optimizer.step(0.1).unwrap();
+            let state: Vec<_> = optimizer.state().map(|(n, t)| (n.to_owned(), t.copy())).collect();
+            (values(&w), state)
+        };
+        let (after_one, state) = run(None, &[1.0, 2.0]);
+        let start: Vec<f32> = after_one.iter().map(|&v| v as f32).collect();
+        let (with_momentum, _) = run(Some(state), &start);
+        let (without, _) = run(None, &start);
+        assert_ne!(with_momentum, without);
+
+        let (store, w) = variables(&[1.0, 2.0]);
+        let mut optimizer = Optimizer::new(Sgd::default(), &store);
+        for _ in 0..2 {
+            optimizer.zero_grad().unwrap();
+            w.square().sum(Kind::Float).backward();
+            optimizer.step(0.1).unwrap();
+        }
+        assert_eq!(values(&w), with_momentum);
+        let message = optimizer.restore(&[("w".to_owned(), Tensor::zeros([3], (Kind::Float, Device::Cpu)))]);
+        let message = message.unwrap_err().to_string();
+        assert!(
+            message.contains("momentum of w") && message.contains("[2]") && message.contains("[3]"),
+            "{message}"
+        );
+    }
+}

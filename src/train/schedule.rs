@@ -84,3 +84,51 @@ impl FromStr for Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{SCHEDULES, Schedule};
+
+    #[test]
+    fn the_cosine_falls_from_the_peak_to_none() {
+        // torch.optim.lr_scheduler.CosineAnnealingLR(lr=0.05, T_max=10): steps 0, 5, 9.
+        for (step, expected) in [(0, 0.05), (5, 0.025), (9, 0.001_223_587_092_621_161_5)] {
+            assert!((Schedule::Cosine.rate(0.05, step, 10) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn one_cycle_rises_and_falls_as_pytorchs() {
+        // torch.optim.lr_scheduler.OneCycleLR(max_lr=0.05, total_steps=20, cycle_momentum=False).
+        let expected = [
+            (0, 0.002),
+            (3, 0.033_416_407_864_998_735),
+            (5, 0.05),
+            (6, 0.049_373_200_311_754_37),
+            (12, 0.025_000_1),
+            (19, 2e-7),
+        ];
+        for (step, expected) in expected {
+            let rate = Schedule::OneCycle.rate(0.05, step, 20);
+            assert!((rate - expected).abs() < 1e-12, "step {step}: {rate}");
+        }
+        // Where PyTorch divides by zero: trainings too short to rise.
+        for n_steps in 1..5 {
+            for step in 0..n_steps {
+                let rate = Schedule::OneCycle.rate(0.05, step, n_steps);
+                assert!(rate.is_finite() && rate > 0.0 && rate <= 0.05, "{step} of {n_steps}: {rate}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for name in SCHEDULES {
+            let schedule: Schedule = name.parse().unwrap();
+            assert_eq!(schedule.to_string(), name);
+            assert_eq!(serde_json::to_string(&schedule).unwrap(), format!("\"{name}\""));
+        }
+        let message = "cosin".parse::<Schedule>().unwrap_err().to_string();
+        assert!(message.contains("one-cycle") && message.contains("'cosin'"), "{message}");
+    }
+}

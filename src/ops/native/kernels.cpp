@@ -46,6 +46,14 @@ INLINE void store(bf16* p, Vec v) {
   *reinterpret_cast<Half*>(p) = __builtin_convertvector((rounded & ~nan) | (nan & 0x7FC0), Half);
 }
 
+INLINE float single(float v) { return v; }
+INLINE float single(bf16 v) {
+  const uint32_t bits = uint32_t(v.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // Memory for one thread's intermediate results, kept for the next call.
 float* scratch(size_t floats) {
   thread_local std::vector<float> memory;
@@ -277,29 +285,34 @@ void conv3x3_transform(const Conv3x3& c, Element e, const void* x, const void* d
     conv3x3_transform_of(c, static_cast<const bf16*>(x), static_cast<const bf16*>(dy), first, n, x_tiles, dy_tiles, from, to);
 }
 
+// result[from..to)[columns] (+)= the columns [from, to) of a[n][width], transposed, times b[n][columns]. `to` is MR or more.
+template <bool ADD>
+void transposed_product(int64_t n, const float* a, int64_t width, const float* b, int64_t columns, float* result, int64_t from,
+                        int64_t to) {
+  float rest[MR * NR] __attribute__((aligned(64)));
+  for (int64_t k = 0; k < columns; k += NR) {
+    int64_t i = from;
+    for (; i + MR <= to; i += MR)
+      product<ADD>(n, a + i, 1, width, b + k, columns, result + i * columns + k, columns);
+    if (i < to) {
+      // The last rows again, beginning earlier, of which the new ones are kept.
+      const int64_t begin = to - MR;
+      product<false>(n, a + begin, 1, width, b + k, columns, rest, NR);
+      for (int64_t row = i; row < to; row++)
+        for (int j = 0; j < NR; j++) {
+          float* place = result + row * columns + k + j;
+          *place = (ADD ? *place : 0.0f) + rest[(row - begin) * NR + j];
+        }
+    }
+  }
+}
+
 template <bool ADD>
 void multiply(const Conv3x3& c, int64_t n, const float* x_tiles, const float* dy_tiles, float* result, int64_t from,
               int64_t to) {
   const int64_t in = c.in_channels, out = c.out_channels;
-  float rest[MR * NR] __attribute__((aligned(64)));
-  for (int64_t xi = from; xi < to; xi++) {
-    const float *a = x_tiles + xi * n * in, *b = dy_tiles + xi * n * out;
-    float* r = result + xi * in * out;
-    for (int64_t k = 0; k < out; k += NR) {
-      int64_t i = 0;
-      for (; i + MR <= in; i += MR) product<ADD>(n, a + i, 1, in, b + k, out, r + i * out + k, out);
-      if (i < in) {
-        // The last rows again, beginning earlier, of which the new ones are kept.
-        const int64_t begin = in - MR;
-        product<false>(n, a + begin, 1, in, b + k, out, rest, NR);
-        for (int64_t row = i; row < in; row++)
-          for (int j = 0; j < NR; j++) {
-            float* place = r + row * out + k + j;
-            *place = (ADD ? *place : 0.0f) + rest[(row - begin) * NR + j];
-          }
-      }
-    }
-  }
+  for (int64_t xi = from; xi < to; xi++)
+    transposed_product<ADD>(n, x_tiles + xi * n * in, in, dy_tiles + xi * n * out, out, result + xi * in * out, 0, in);
 }
 
 void conv3x3_multiply(const Conv3x3& c, int64_t n, const float* x_tiles, const float* dy_tiles, bool add, float* result,
@@ -322,6 +335,132 @@ void conv3x3_weight(const Conv3x3& c, const float* gradient, float* dw, int64_t 
       for (int j = 0; j < W; j++)
         for (int i = 0; i < 9; i++) dw[((k + j) * in + ch) * 9 + i] = result[i][j];
     }
+}
+
+// ---- Other convolutions ----
+
+// Patches of the rows [first, first + count), to [count][depth].
+template <typename T>
+void patches(const Conv& c, const T* x, int64_t first, int64_t count, float* out) {
+  const int64_t across = c.out_width(), per_image = across * c.out_height(), channels = c.in_channels;
+  for (int64_t r = 0; r < count; r++) {
+    const int64_t row = first + r, image = row / per_image, place = row % per_image;
+    const int64_t y0 = place / across * c.stride - c.padding, x0 = place % across * c.stride - c.padding;
+    float* target = out + r * c.depth();
+    for (int64_t i = 0; i < c.side; i++)
+      for (int64_t j = 0; j < c.side; j++, target += channels) {
+        if (y0 + i < 0 || y0 + i >= c.height || x0 + j < 0 || x0 + j >= c.width) {
+          std::memset(target, 0, sizeof(float) * channels);
+          continue;
+        }
+        const T* source = x + ((image * c.height + y0 + i) * c.width + x0 + j) * channels;
+        if (channels % W == 0)
+          for (int64_t ch = 0; ch < channels; ch += W) store(target + ch, load(source + ch));
+        else
+          for (int64_t ch = 0; ch < channels; ch++) target[ch] = single(source[ch]);
+      }
+  }
+}
+
+// [count][channels] of any element to floats, or back.
+template <typename From, typename To>
+void copy_rows(const From* from, int64_t values, To* to) {
+  for (int64_t i = 0; i < values; i += W) store(to + i, load(from + i));
+}
+
+void conv_pack(const Conv& c, const float* weight, bool back, float* packed, int64_t from, int64_t to) {
+  const int64_t taps = c.side * c.side, in = c.in_channels, out = c.out_channels;
+  const int64_t depth = back ? out : c.depth();
+  for (int64_t panel = from * 32 / NR; panel < to * 32 / NR; panel++)
+    for (int64_t d = 0; d < depth; d++)
+      for (int64_t j = 0; j < NR; j++) {
+        const int64_t column = panel * NR + j, k = back ? d : column, place = back ? column : d;
+        packed[(panel * depth + d) * NR + j] = weight[(k * in + place % in) * taps + place / in];
+      }
+}
+
+// rows[count][columns] = a[count][depth] * packed; count is rounded up to MR.
+void panel_product(int64_t count, const float* a, int64_t depth, const float* packed, int64_t columns, float* rows) {
+  for (int64_t panel = 0; panel < columns / NR; panel++)
+    for (int64_t r = 0; r < count; r += MR)
+      product<false>(depth, a + r * depth, depth, 1, packed + panel * depth * NR, NR, rows + r * columns + panel * NR, columns);
+}
+
+template <typename T>
+void conv_of(const Conv& c, const T* x, const float* packed, T* y, int64_t from, int64_t to) {
+  const int64_t depth = c.depth(), out = c.out_channels;
+  const int64_t most = std::max<int64_t>(MR, 98304 / (depth + out) / MR * MR);
+  float* rows = scratch(most * (depth + out) + 64);
+  float* products = rows + (most * depth + 15) / 16 * 16;
+  for (int64_t first = from; first < to; first += most) {
+    const int64_t n = std::min(most, to - first);
+    patches(c, x, first, n, rows);
+    panel_product(n, rows, depth, packed, out, products);
+    copy_rows(products, n * out, y + first * out);
+  }
+}
+
+template <typename T>
+void conv_back_of(const Conv& c, const T* dy, const float* packed, T* dx, int64_t from, int64_t to) {
+  const int64_t depth = c.depth(), in = c.in_channels, out = c.out_channels, across = c.out_width();
+  const int64_t per_image = across * c.out_height(), values = c.height * c.width * in;
+  const int64_t rows = (per_image + MR - 1) / MR * MR;
+  float* gradient = scratch(rows * (out + depth) + values + 64);
+  float* products = gradient + rows * out;
+  float* sums = products + rows * depth;
+  for (int64_t image = from; image < to; image++) {
+    copy_rows(dy + image * per_image * out, per_image * out, gradient);
+    panel_product(per_image, gradient, out, packed, depth, products);
+    std::memset(sums, 0, sizeof(float) * values);
+    for (int64_t row = 0; row < per_image; row++) {
+      const int64_t y0 = row / across * c.stride - c.padding, x0 = row % across * c.stride - c.padding;
+      const float* source = products + row * depth;
+      for (int64_t i = 0; i < c.side; i++)
+        for (int64_t j = 0; j < c.side; j++, source += in) {
+          if (y0 + i < 0 || y0 + i >= c.height || x0 + j < 0 || x0 + j >= c.width) continue;
+          float* target = sums + ((y0 + i) * c.width + x0 + j) * in;
+          for (int64_t ch = 0; ch < in; ch += W) store(target + ch, load(target + ch) + load(source + ch));
+        }
+    }
+    copy_rows(sums, values, dx + image * values);
+  }
+}
+
+void conv(const Conv& c, Element e, const void* x, const float* packed, void* y, int64_t from, int64_t to) {
+  if (e == Element::f32)
+    conv_of(c, static_cast<const float*>(x), packed, static_cast<float*>(y), from, to);
+  else
+    conv_of(c, static_cast<const bf16*>(x), packed, static_cast<bf16*>(y), from, to);
+}
+
+void conv_back(const Conv& c, Element e, const void* dy, const float* packed, void* dx, int64_t from, int64_t to) {
+  if (e == Element::f32)
+    conv_back_of(c, static_cast<const float*>(dy), packed, static_cast<float*>(dx), from, to);
+  else
+    conv_back_of(c, static_cast<const bf16*>(dy), packed, static_cast<bf16*>(dx), from, to);
+}
+
+template <typename T>
+void conv_patches_of(const Conv& c, const T* x, const T* dy, int64_t first, float* rows, float* gradient, int64_t from,
+                     int64_t to) {
+  patches(c, x, first + from, to - from, rows + from * c.depth());
+  copy_rows(dy + (first + from) * c.out_channels, (to - from) * c.out_channels, gradient + from * c.out_channels);
+}
+
+void conv_patches(const Conv& c, Element e, const void* x, const void* dy, int64_t first, float* rows, float* gradient,
+                  int64_t from, int64_t to) {
+  if (e == Element::f32)
+    conv_patches_of(c, static_cast<const float*>(x), static_cast<const float*>(dy), first, rows, gradient, from, to);
+  else
+    conv_patches_of(c, static_cast<const bf16*>(x), static_cast<const bf16*>(dy), first, rows, gradient, from, to);
+}
+
+void conv_multiply(const Conv& c, int64_t n, const float* rows, const float* gradient, bool add, float* sums, int64_t from,
+                   int64_t to) {
+  if (add)
+    transposed_product<true>(n, rows, c.depth(), gradient, c.out_channels, sums, from, to);
+  else
+    transposed_product<false>(n, rows, c.depth(), gradient, c.out_channels, sums, from, to);
 }
 
 // ---- Batch normalisation ----
@@ -488,15 +627,20 @@ void interleave(const float* x, int64_t count, int64_t channels, int64_t height,
     }
 }
 
+// Rows or columns of a kernel.
+struct Taps {
+  int64_t from, to;
+};
+
 // Sums of a convolution at the four places (y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1), for KB output channels.
 template <int KB>
-INLINE void convolve(const float* x, int64_t channels, int64_t high, int64_t wide, int64_t side, const float* weight,
-                     int64_t per_k, Vec (*sum)[4]) {
+INLINE void convolve(const float* x, int64_t channels, int64_t high, int64_t wide, int64_t side, Taps rows, Taps columns,
+                     const float* weight, int64_t per_k, Vec (*sum)[4]) {
   for (int64_t ch = 0; ch < channels; ch++)
-    for (int64_t dy = 0; dy < side; dy++) {
+    for (int64_t dy = rows.from; dy < rows.to; dy++) {
       const float* row = x + (ch * high + dy) * wide * W;
       const float* kernel = weight + (ch * side + dy) * side;
-      for (int64_t dx = 0; dx < side; dx++) {
+      for (int64_t dx = columns.from; dx < columns.to; dx++) {
         Vec w[KB];
 #pragma GCC unroll 3
         for (int k = 0; k < KB; k++) w[k] = splat(kernel[k * per_k + dx]);
@@ -515,10 +659,12 @@ void pool_rows(const ConvPool& c, const float* x, const float* weight, const flo
                int64_t k) {
   const int64_t high = c.height + 2 * c.padding, wide = c.width + 2 * c.padding, per_k = c.in_channels * c.side * c.side;
   const int64_t ph = c.pooled_height(), pw = c.pooled_width();
+  const Taps all{0, c.side};
   for (int64_t y = 0; y < ph; y++)
     for (int64_t p = 0; p < pw; p++) {
       Vec sum[KB][4] = {};
-      convolve<KB>(x + (2 * y * wide + 2 * p) * W, c.in_channels, high, wide, c.side, weight + k * per_k, per_k, sum);
+      convolve<KB>(x + (2 * y * wide + 2 * p) * W, c.in_channels, high, wide, c.side, all, all,
+                   weight + k * per_k, per_k, sum);
 #pragma GCC unroll 3
       for (int i = 0; i < KB; i++) {
         const Vec b = splat(bias[k + i]);
@@ -619,10 +765,15 @@ template <int KB>
 void gradient_rows(const ConvPool& c, const float* g, int64_t border, const float* turned, int64_t ch, float* dx) {
   const int64_t g_high = c.conv_height() + 2 * border, g_wide = c.conv_width() + 2 * border;
   const int64_t per_ch = c.out_channels * c.side * c.side;
+  // Taps that meet more than the border at one of two neighbouring places.
+  const auto inner = [&](int64_t at, int64_t size) {
+    return Taps{std::max<int64_t>(0, border - at - 1), std::min(c.side, border + size - at)};
+  };
   for (int64_t y = 0; y < c.height; y += 2)
     for (int64_t i = 0; i < c.width; i += 2) {
       Vec sum[KB][4] = {};
-      convolve<KB>(g + (y * g_wide + i) * W, c.out_channels, g_high, g_wide, c.side, turned + ch * per_ch, per_ch, sum);
+      convolve<KB>(g + (y * g_wide + i) * W, c.out_channels, g_high, g_wide, c.side, inner(y, c.conv_height()),
+                   inner(i, c.conv_width()), turned + ch * per_ch, per_ch, sum);
       for (int k = 0; k < KB; k++)
         for (int at = 0; at < 4; at++)
           if (y + (at >> 1) < c.height && i + (at & 1) < c.width)
@@ -734,6 +885,7 @@ const Kernels kernels = {
 #define NAME_OF(isa) #isa
 #define NAME(isa) NAME_OF(isa)
     NAME(GLISTEN_ISA), spectrum,           conv3x3,       conv3x3_transform, conv3x3_multiply,   conv3x3_weight,
+    conv_pack, conv, conv_back, conv_patches, conv_multiply,
     norm_moments,      norm_apply,         norm_gradient_sums, norm_gradient, W,                  conv_pool,
     conv_pool_gradient, gather,
 };

@@ -18,6 +18,17 @@ struct Conv3x3 {
   int64_t tiles() const { return n * (height / 4) * (width / 4); }
 };
 
+// Any other convolution, by products with patches laid out as rows: [rows][side * side * in_channels].
+struct Conv {
+  int64_t n, height, width;
+  int64_t in_channels, out_channels;  // the latter a multiple of 32; both, for the gradient of the input
+  int64_t side, stride, padding;
+  int64_t out_height() const { return (height + 2 * padding - side) / stride + 1; }
+  int64_t out_width() const { return (width + 2 * padding - side) / stride + 1; }
+  int64_t rows() const { return n * out_height() * out_width(); }
+  int64_t depth() const { return side * side * in_channels; }
+};
+
 // Batch normalisation over rows [rows][channels]; channels is a multiple of 16.
 struct Norm {
   int64_t rows, channels;
@@ -50,6 +61,20 @@ struct Kernels {
   void (*conv3x3_multiply)(const Conv3x3&, int64_t n_tiles, const float* x_tiles, const float* dy_tiles, bool add,
                            float* gradient_spectrum, int64_t from, int64_t to);
   void (*conv3x3_weight)(const Conv3x3&, const float* gradient_spectrum, float* dw, int64_t from, int64_t to);
+
+  // Weights in the order of products: `packed` holds as many floats. Range: of out_channels / 32 panels, or with `back`, for
+  // conv_back, of depth / 32.
+  void (*conv_pack)(const Conv&, const float* weight, bool back, float* packed, int64_t from, int64_t to);
+  // Range: of rows.
+  void (*conv)(const Conv&, Element, const void* x, const float* packed, void* y, int64_t from, int64_t to);
+  // The gradient of the input. Range: of images.
+  void (*conv_back)(const Conv&, Element, const void* dy, const float* packed, void* dx, int64_t from, int64_t to);
+  // The gradient of the weights, for one chunk of rows at a time: first its patches and the gradient of the output as floats
+  // (range: of the chunk's rows), then their product, added to `sums`, [depth][out_channels] (range: of depth).
+  void (*conv_patches)(const Conv&, Element, const void* x, const void* dy, int64_t first_row, float* patches, float* gradient,
+                       int64_t from, int64_t to);
+  void (*conv_multiply)(const Conv&, int64_t n_rows, const float* patches, const float* gradient, bool add, float* sums,
+                        int64_t from, int64_t to);
 
   // Sums for each channel of each chunk of NORM_CHUNK rows (range: of chunks): `moments` is [chunks][3][channels], a centre c
   // and the sums of x - c and (x - c)^2.

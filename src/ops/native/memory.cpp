@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -42,14 +44,19 @@ class Kept {
     return block;
   }
 
-  void give_back(void* block) {
+  // False if `block` is none of these.
+  bool give_back(void* block) {
+    // All of these begin at a page, which hardly any other does.
+    if (reinterpret_cast<uintptr_t>(block) % 4096 != 0) return false;
     std::lock_guard<std::mutex> lock(mutex_);
     auto found = sizes_.find(block);
+    if (found == sizes_.end()) return false;
     const size_t size = found->second;
     sizes_.erase(found);
     free_.emplace(size, block);
     idle_ += size;
     drop(limit_);
+    return true;
   }
 
  private:
@@ -100,26 +107,30 @@ Kept& kept() {
   return *blocks;
 }
 
-void free_large(void* block) { kept().give_back(block); }
-
 class Memory final : public c10::Allocator {
  public:
-  explicit Memory(c10::Allocator* small) : small_(small) {}
+  explicit Memory(c10::Allocator* small) { small_ = small; }
 
   c10::DataPtr allocate(size_t size) override {
-    if (size < LARGE) return small_->allocate(size);
-    if (void* block = kept().take(size)) return {block, block, &free_large, c10::Device(c10::DeviceType::CPU)};
-    // libtorch's own message says how much was asked for.
-    return small_->allocate(size);
+    void* block = size >= LARGE ? kept().take(size) : nullptr;
+    // Of what is too large libtorch's own allocator says so.
+    if (!block) block = small_->raw_allocate(size);
+    return {block, block, &free_block, c10::Device(c10::DeviceType::CPU)};
   }
 
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  c10::DeleterFnPtr raw_deleter() const override { return &free_block; }
 
   void copy_data(void* to, const void* from, size_t count) const override { small_->copy_data(to, from, count); }
 
  private:
-  c10::Allocator* small_;
+  static void free_block(void* block) {
+    if (block && !kept().give_back(block)) small_->raw_deallocate(block);
+  }
+
+  static c10::Allocator* small_;
 };
+
+c10::Allocator* Memory::small_ = nullptr;
 
 // When this library is loaded, which is before any tensor is made.
 __attribute__((constructor)) void keep_large_blocks() {

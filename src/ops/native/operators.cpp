@@ -147,11 +147,91 @@ struct Conv3x3Function : Function<Conv3x3Function> {
   }
 };
 
+// ---- Other convolutions ----
+
+Conv problem(const Tensor& x, const Tensor& weight, int64_t stride, int64_t padding) {
+  return {x.size(0), x.size(2), x.size(3), x.size(1), weight.size(0), weight.size(2), stride, padding};
+}
+
+bool fits_conv(const Tensor& x, const Tensor& weight, int64_t stride, int64_t padding) {
+  if (!(is_plain(x) && x.dim() == 4 && weight.dim() == 4 && weight.scalar_type() == at::kFloat &&
+        weight.size(2) == weight.size(3) && stride > 0 && padding >= 0 && x.size(1) == weight.size(1) && x.size(0) > 0))
+    return false;
+  const Conv c = problem(x, weight, stride, padding);
+  // The rows of a product that are held in registers are 12 at most.
+  return c.height + 2 * c.padding >= c.side && c.width + 2 * c.padding >= c.side && c.out_channels % 32 == 0 &&
+         c.depth() >= 12 && (c.in_channels % 32 == 0 || !x.requires_grad());
+}
+
+// Ranges of the depth of a product, worth a thread each, are multiples of this.
+constexpr int64_t DEPTHS = 48;
+
+struct ConvFunction : Function<ConvFunction> {
+  static Tensor pack(const Conv& c, const Tensor& weight, bool back) {
+    Tensor packed = at::empty({weight.numel()}, weight.options());
+    spread((back ? c.depth() : c.out_channels) / 32, 1, [&](int64_t from, int64_t to) {
+      kernels().conv_pack(c, weight.const_data_ptr<float>(), back, packed.data_ptr<float>(), from, to);
+    });
+    return packed;
+  }
+
+  static Tensor forward(AutogradContext* context, const Tensor& x_in, const Tensor& weight_in, int64_t stride,
+                        int64_t padding) {
+    Tensor x = channels_last(x_in), weight = weight_in.contiguous();
+    const Conv c = problem(x, weight, stride, padding);
+    Tensor packed = pack(c, weight, false);
+    Tensor y = at::empty({c.n, c.out_channels, c.out_height(), c.out_width()}, x.options(), at::MemoryFormat::ChannelsLast);
+    spread(c.rows(), 48, [&](int64_t from, int64_t to) {
+      kernels().conv(c, element(x), x.const_data_ptr(), packed.data_ptr<float>(), y.data_ptr(), from, to);
+    });
+    context->save_for_backward({x, weight});
+    context->saved_data["stride"] = stride;
+    context->saved_data["padding"] = padding;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const Kernels& k = kernels();
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1];
+    const Conv c = problem(x, weight, context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt());
+    Tensor dy = channels_last(gradients[0].to(x.scalar_type())), dx, dw;
+    if (context->needs_input_grad(0)) {
+      Tensor packed = pack(c, weight, true);
+      dx = empty_images(x, c.in_channels);
+      spread(c.n, 1, [&](int64_t from, int64_t to) {
+        k.conv_back(c, element(x), dy.const_data_ptr(), packed.data_ptr<float>(), dx.data_ptr(), from, to);
+      });
+    }
+    if (context->needs_input_grad(1)) {
+      const int64_t depth = c.depth(), chunk = std::min(c.rows(), std::max<int64_t>(256, 393216 / (depth + c.out_channels)));
+      Tensor patches = at::empty({chunk, depth}, weight.options()), gradient = at::empty({chunk, c.out_channels}, weight.options());
+      Tensor sums = at::empty({depth, c.out_channels}, weight.options());
+      for (int64_t first = 0; first < c.rows(); first += chunk) {
+        const int64_t n = std::min(chunk, c.rows() - first);
+        spread(n, 32, [&](int64_t from, int64_t to) {
+          k.conv_patches(c, element(x), x.const_data_ptr(), dy.const_data_ptr(), first, patches.data_ptr<float>(),
+                         gradient.data_ptr<float>(), from, to);
+        });
+        spread((depth + DEPTHS - 1) / DEPTHS, 1, [&](int64_t from, int64_t to) {
+          k.conv_multiply(c, n, patches.data_ptr<float>(), gradient.data_ptr<float>(), first > 0, sums.data_ptr<float>(),
+                          from * DEPTHS, std::min(depth, to * DEPTHS));
+        });
+      }
+      dw = sums.view({c.side * c.side, c.in_channels, c.out_channels}).permute({2, 1, 0}).contiguous().view(weight.sizes());
+    }
+    return {dx, dw, Tensor(), Tensor()};
+  }
+};
+
 Tensor conv2d(const Tensor& inputs, const Tensor& weight, int64_t stride, int64_t padding, bool fused) {
   const bool half = inputs.device().is_cpu() && stores_bf16;
   if (half && cpu_multiplies_bf16()) return at::conv2d(inputs, weight, {}, stride, padding);
-  if (fused && fits_conv3x3(inputs, weight, stride, padding))
-    return Conv3x3Function::apply(half ? inputs.to(at::kBFloat16) : inputs, weight);
+  const bool is_3x3 = fused && fits_conv3x3(inputs, weight, stride, padding);
+  if (is_3x3 || (fused && fits_conv(inputs, weight, stride, padding))) {
+    const Tensor x = half ? inputs.to(at::kBFloat16) : inputs;
+    return is_3x3 ? Conv3x3Function::apply(x, weight) : ConvFunction::apply(x, weight, stride, padding);
+  }
   if (!half) return at::conv2d(inputs, weight, {}, stride, padding);
   return at::conv2d(inputs.to(at::kFloat), weight, {}, stride, padding).to(at::kBFloat16);
 }
@@ -165,12 +245,12 @@ bool fits_norm(const Tensor& x, const Tensor& beside, bool train) {
 }
 
 struct NormFunction : Function<NormFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& x_in, const Tensor& beside_in, const Tensor& weight,
+  static Tensor forward(AutogradContext* context, const Tensor& x_in, const std::optional<Tensor>& beside_in, const Tensor& weight,
                         const Tensor& bias, const Tensor& running_mean, const Tensor& running_var, bool train, double momentum,
                         double epsilon, bool relu) {
     const Kernels& k = kernels();
     Tensor x = channels_last(x_in), beside;
-    if (beside_in.defined()) beside = channels_last(beside_in.to(x.scalar_type()));
+    if (beside_in) beside = channels_last(beside_in->to(x.scalar_type()));
     const int64_t channels = x.size(1);
     const Norm n{x.numel() / channels, channels};
     Tensor mean = at::empty({channels}, weight.options()), inverse = at::empty({channels}, weight.options());
@@ -220,7 +300,7 @@ struct NormFunction : Function<NormFunction> {
                    y.data_ptr(), from, to);
     });
     context->save_for_backward({x, relu ? y : Tensor(), weight, mean, inverse});
-    context->saved_data["beside"] = beside_in.defined();
+    context->saved_data["beside"] = beside_in.has_value();
     return y;
   }
 
@@ -272,7 +352,7 @@ struct NormFunction : Function<NormFunction> {
 Tensor batch_norm(const Tensor& x, const Tensor& beside, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, bool train, double momentum, double epsilon, bool relu, bool fused) {
   if (fused && fits_norm(x, beside, train))
-    return NormFunction::apply(x, beside, weight, bias, running_mean, running_var, train, momentum, epsilon, relu);
+    return NormFunction::apply(x, beside.defined() ? std::optional<Tensor>(beside) : std::nullopt, weight, bias, running_mean, running_var, train, momentum, epsilon, relu);
   Tensor y = at::batch_norm(x, weight, bias, running_mean, running_var, train, momentum, epsilon, true);
   if (beside.defined()) y = at::add(y, beside);
   return relu ? at::relu(y) : y;

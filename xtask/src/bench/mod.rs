@@ -9,6 +9,7 @@ mod kernel;
 mod row;
 #[cfg(test)]
 mod tests;
+mod training;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub(crate) use row::{Row, Unit};
 pub(crate) enum Bench {
     /// Notebook cells: Glisten, evcxr_jupyter and bare rustc
     Kernel,
+    /// Training: the Trainer and PyTorch eager
+    Training,
 }
 
 /// How thoroughly.
@@ -47,12 +50,14 @@ impl Bench {
     fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
+            Self::Training => "training",
         }
     }
 
     fn measure(self, folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
         match self {
             Self::Kernel => kernel::measure(folders, effort),
+            Self::Training => training::measure(folders, effort),
         }
     }
 }
@@ -100,7 +105,6 @@ fn load() -> String {
 ///
 /// # Errors
 /// The first error of a contestant.
-#[allow(dead_code, reason = "for benches whose contestants are programs, not sessions")]
 pub(crate) fn in_turn(
     trials: usize,
     contestants: &mut [&mut dyn FnMut() -> Result<f64>],
@@ -123,7 +127,6 @@ pub(crate) fn in_turn(
 ///
 /// # Errors
 /// If venv or pip fails.
-#[allow(dead_code, reason = "for benches whose peer is a Python library")]
 pub(crate) fn python_environment(folders: &Folders, bench: &str, requirements: &str) -> Result<PathBuf> {
     let place = folders.target.join("bench").join("python").join(bench);
     python::Environment { place: &place, requirements, without_dependencies: true }
@@ -134,7 +137,6 @@ pub(crate) fn python_environment(folders: &Folders, bench: &str, requirements: &
 ///
 /// # Errors
 /// If it does not build.
-#[allow(dead_code, reason = "for benches that have an in-process part")]
 pub(crate) fn example(folders: &Folders, name: &str) -> Result<Command> {
     // The whole workspace, as everywhere: other features would compile Polars again.
     let mut cargo = folders.cargo()?;

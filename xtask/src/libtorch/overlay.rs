@@ -3,7 +3,7 @@
 //! It differs from the libtorch behind it in two ways. It shows the libraries of the CPU only, so that nothing is tied to
 //! CUDA when it is linked (CUDA is opened at run time, from the folder that `source.json` names). And it holds `libtch.so`,
 //! torch-sys's C shim as a shared library: notebook cells instantiate generic functions of tch that call into the shim, which
-//! rustc hides when it is linked in statically.
+//! rustc hides when it is linked in statically. The same library holds Glisten's own operators, `src/ops/native`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,21 @@ use crate::folders::{self, Folders};
 use crate::{preflight, process};
 
 /// The version of torch-sys whose shim is compiled; the number behind it is raised when the way it is made changes.
-const RECIPE: &str = "torch-sys 0.24.0, recipe 1";
+const RECIPE: &str = "torch-sys 0.24.0, recipe 2";
+
+/// The sources of Glisten's own operators, which are part of the overlay's name: other sources make another overlay.
+const OPERATORS: &[(&str, &str)] = &[
+    ("kernels.h", include_str!("../../../src/ops/native/kernels.h")),
+    ("kernels.cpp", include_str!("../../../src/ops/native/kernels.cpp")),
+    ("memory.cpp", include_str!("../../../src/ops/native/memory.cpp")),
+    ("operators.cpp", include_str!("../../../src/ops/native/operators.cpp")),
+];
+
+/// Everything that decides what an overlay holds, but for the libtorch behind it.
+pub(super) fn recipe() -> String {
+    let sources: String = OPERATORS.iter().map(|(name, text)| format!("{name}\n{text}\n")).collect();
+    format!("{RECIPE}, operators {}", &folders::digest(&sources)[..16])
+}
 const TORCH_SYS: (&str, &str) = ("torch-sys", "0.24.0");
 
 /// Starts of the names of libraries that `libtorch_cpu.so` may need, in the wheels and in the archives of libtorch.
@@ -69,17 +83,17 @@ pub(super) fn is_complete(overlay: &Path) -> bool {
     // `lib/libtorch_cpu.so` is a link: it is no file when the libtorch behind it has gone.
     let is_whole =
         ["lib/libtch.so", "lib/libtorch_cpu.so", "lib/libc10.so"].iter().all(|f| overlay.join(f).is_file());
-    is_whole && read_source(overlay).is_some_and(|s| s.recipe == RECIPE && s.version == VERSION)
+    is_whole && read_source(overlay).is_some_and(|s| s.recipe == recipe() && s.version == VERSION)
 }
 
 /// Where the overlay of the libtorch in `root` is, or will be.
 pub(super) fn folder_for(folders: &Folders, root: &Path) -> PathBuf {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
-    let digest = folders::digest(&format!("{RECIPE}\n{}", root.display()));
+    let digest = folders::digest(&format!("{}\n{}", recipe(), root.display()));
     store(folders).join(format!("overlay-{}", &digest[..16]))
 }
 
-/// Makes the overlay of the libtorch in `root` (about three minutes of C++), unless it is there.
+/// Makes the overlay of the libtorch in `root` (about four minutes of C++), unless it is there.
 ///
 /// # Errors
 /// If torch-sys's sources cannot be found, do not compile, or the result misses a library.
@@ -91,7 +105,7 @@ pub(super) fn provide(folders: &Folders, root: &Path, origin: Origin) -> Result<
         version: VERSION.to_owned(),
         cuda: root.join("lib/libtorch_cuda.so").is_file(),
         origin: origin.name().to_owned(),
-        recipe: RECIPE.to_owned(),
+        recipe: recipe(),
     };
     if is_complete(&overlay) {
         folders::write_atomically(&overlay.join("source.json"), serde_json::to_string_pretty(&source)?)?;
@@ -159,34 +173,72 @@ fn shim_sources(folders: &Folders) -> Result<PathBuf> {
     Ok(sources)
 }
 
-/// Compiles the shim in `sources` against the overlay `part`, as `lib/libtch.so` in it.
+/// A source file, the name of its object file, and what the compiler is told besides.
+struct Unit {
+    source: PathBuf,
+    object: PathBuf,
+    options: Vec<String>,
+}
+
+/// The instruction sets that the operators' arithmetic is compiled for; which one is used is decided when it runs.
+fn instruction_sets() -> &'static [(&'static str, &'static [&'static str])] {
+    if cfg!(target_arch = "x86_64") {
+        &[
+            ("base", &[]),
+            ("avx2", &["-mavx2", "-mfma"]),
+            ("avx512", &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]),
+        ]
+    } else {
+        &[("base", &[])]
+    }
+}
+
+/// What the shim is made of: torch-sys's part in `sources`, and Glisten's operators, written to `place`, where object files
+/// go too.
+fn units(sources: &Path, place: &Path) -> Result<Vec<Unit>> {
+    for (name, text) in OPERATORS {
+        folders::write_atomically(&place.join(name), text)?;
+    }
+    let unit = |folder: &Path, name: &str, object: &str, options: &[&str]| Unit {
+        source: folder.join(format!("{name}.cpp")),
+        object: place.join(format!("{object}.o")),
+        options: options.iter().map(|&option| option.to_owned()).collect(),
+    };
+    let mut units = vec![
+        unit(sources, "torch_api_generated", "torch_api_generated", &["-O1"]),
+        unit(sources, "torch_api", "torch_api", &["-O1"]),
+        unit(place, "operators", "operators", &["-O1"]),
+        unit(place, "memory", "memory", &["-O2"]),
+    ];
+    for (set, flags) in instruction_sets() {
+        let mut kernels = unit(place, "kernels", &format!("kernels_{set}"), flags);
+        kernels.options.extend(["-O3".to_owned(), format!("-DGLISTEN_ISA={set}")]);
+        units.push(kernels);
+    }
+    Ok(units)
+}
+
+/// Compiles the shim in `sources` and Glisten's operators against the overlay `part`, as `lib/libtch.so` in it.
 fn compile_shim(sources: &Path, part: &Path) -> Result<()> {
     let compiler = preflight::cxx_compiler()?;
-    let objects = tempfile::tempdir_in(part).context("no folder for the shim's object files")?;
-    let units = ["torch_api_generated", "torch_api"];
+    let place = tempfile::tempdir_in(part).context("no folder for the shim's object files")?;
+    let units = units(sources, place.path())?;
     let mut compile: Vec<Command> = Vec::new();
-    for unit in units {
+    for unit in &units {
         let mut command = Command::new(&compiler);
-        command.args([
-            "-O1",
-            "-std=c++17",
-            "-fPIC",
-            "-w",
-            "-D_GLIBCXX_USE_CXX11_ABI=1",
-            "-DGLOG_USE_GLOG_EXPORT",
-        ]);
+        command.args(["-std=c++17", "-fPIC", "-w", "-D_GLIBCXX_USE_CXX11_ABI=1", "-DGLOG_USE_GLOG_EXPORT"]);
+        command.args(&unit.options);
         for include in ["include", "include/torch/csrc/api/include"] {
             command.arg("-I").arg(part.join(include));
         }
-        command.arg("-c").arg(sources.join(format!("{unit}.cpp")));
-        command.arg("-o").arg(objects.path().join(format!("{unit}.o")));
+        command.arg("-c").arg(&unit.source).arg("-o").arg(&unit.object);
         compile.push(command);
     }
-    process::run_behind_spinner("compiling torch-sys's C++ shim", &mut compile)?;
+    process::run_behind_spinner("compiling torch-sys's C++ shim and Glisten's operators", &mut compile)?;
     let lib = part.join("lib");
     let shim = lib.join("libtch.so");
     let mut link = Command::new(&compiler);
-    link.arg("-shared").args(units.map(|unit| objects.path().join(format!("{unit}.o"))));
+    link.arg("-shared").args(units.iter().map(|unit| &unit.object));
     link.arg("-o").arg(&shim).arg("-L").arg(&lib).args(["-ltorch_cpu", "-lc10", "-Wl,-rpath,$ORIGIN"]);
     process::output(&mut link)?;
     if process::find_program(&["ldd"]).is_some() {
