@@ -242,7 +242,7 @@ impl Form {
                             interrupt::check()?;
                             self.decode(path, to)?;
                         }
-                        Ok(())
+                        Ok::<(), Error>(())
                     })
                 })
                 .collect();

@@ -116,10 +116,10 @@ fn parse(bytes: &[u8], path: &Path, of: &str) -> Result<Tensor> {
         return Err(bad("the magic number of an .npy file (0x934e554d5059)", found));
     }
     // Version 1 gives the header's length in two bytes, versions 2 and 3 in four.
-    let (length, start) = match bytes.get(6..12) {
-        Some([1, _, a, b, ..]) => (usize::from(u16::from_le_bytes([*a, *b])), 10),
-        Some([2 | 3, _, a, b, c, d]) => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 12),
-        Some([major, minor, ..]) => {
+    let (length, start) = match bytes.first_chunk::<12>() {
+        Some([.., 1, _, a, b, _, _]) => (usize::from(u16::from_le_bytes([*a, *b])), 10),
+        Some([.., 2 | 3, _, a, b, c, d]) => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 12),
+        Some([_, _, _, _, _, _, major, minor, ..]) => {
             return Err(bad("version 1, 2 or 3 of the format", format!("{major}.{minor}")));
         }
         None => return Err(bad("a header", format!("only {} bytes", bytes.len()))),

@@ -130,7 +130,7 @@ impl TableSchema {
             .zip(&rules)
             .map(|((column, values), rule)| plan(column.name(), values, *rule, &rows, &row, options, origin))
             .collect::<Result<Vec<_>>>()?;
-        let target = Target::fit(target_column, kind, &target_values, &rows, options, origin)?;
+        let target = Target::fit(target_column, kind, &target_values, &rows, &row, options, origin)?;
         let feature_names = columns.iter().flat_map(Plan::feature_names).collect();
         let schema = Self { columns, feature_names, unseen: options.unseen, target };
         let table = Table { values, target: Some(target_values), rows, places };

@@ -68,10 +68,12 @@ impl Target {
         kind: TargetKind,
         values: &Values,
         rows: &[usize],
+        row: &dyn Fn(usize) -> usize,
         options: &TableOptions,
         origin: &Origin<'_>,
     ) -> Result<Self> {
         let name = column.name().to_string();
+        none_missing(&name, values, rows, row, origin)?;
         let (classes, scale) = match values {
             Values::Texts(texts) => {
                 let classes = values::distinct(texts, rows);
@@ -108,10 +110,7 @@ impl Target {
         row: &dyn Fn(usize) -> usize,
         origin: &Origin<'_>,
     ) -> Result<Tensor> {
-        if let Some(at) = values.first_missing(rows) {
-            let found = format!("none in row {}; missing = \"drop-rows\" would leave it out", row(at));
-            return Err(origin.column(&self.name, "a target for each row", found));
-        }
+        none_missing(&self.name, values, rows, row, origin)?;
         match values {
             Values::Numbers(numbers) => {
                 let (mean, std) = self.scale;
@@ -133,4 +132,18 @@ impl Target {
         let expected = format!("the training rows' classes ({})", crate::error::listing(&self.classes));
         origin.column(&self.name, &expected, format!("'{text}' in row {row}"))
     }
+}
+
+/// A target that is missing cannot be made up.
+fn none_missing(
+    name: &str,
+    values: &Values,
+    rows: &[usize],
+    row: &dyn Fn(usize) -> usize,
+    origin: &Origin<'_>,
+) -> Result<()> {
+    values.first_missing(rows).map_or(Ok(()), |at| {
+        let found = format!("none in row {}; missing = \"drop-rows\" would leave it out", row(at));
+        Err(origin.column(name, "a target for each row", found))
+    })
 }
