@@ -48,7 +48,8 @@ pub(super) fn head(
         columns.push(Series::new(name.unwrap_or_else(|| format!("{at}")).into(), values).into());
     }
     let table = frame::table(&columns, first.len());
-    Ok(format!(r#"<div style="margin:.4em 0;opacity:.75">{}</div>{table}"#, escape(&spread)))
+    let head = format!("{spread}; the first rows, as they are trained on:");
+    Ok(format!(r#"<div style="margin:.4em 0;opacity:.75">{}</div>{table}"#, escape(&head)))
 }
 
 /// As "setosa 50 · versicolor 50".
