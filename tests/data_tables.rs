@@ -428,7 +428,7 @@ fn data_damaged_tables_never_panic() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize
     };
-    for round in 0..120 {
+    for round in 0..300 {
         for (bytes, is_csv) in [(PEOPLE.as_bytes(), true), (&parquet[..], false)] {
             let mut bytes = bytes.to_vec();
             if round % 3 == 0 {

@@ -144,7 +144,11 @@ impl DataSpec {
         };
         let is_table = matches!(form, Some(Form::Csv | Form::Parquet));
         if is_table && target.is_none() {
-            return Err(Error::argument("data.target", "the column of the table that is learnt", "none"));
+            return Err(Error::argument(
+                "data.target",
+                "the column of the table that is learnt (--target)",
+                "none",
+            ));
         }
         if form == Some(Form::Npy) && labels.is_none() {
             return Err(Error::argument("data.labels", "the .npy file of the labels", "none"));

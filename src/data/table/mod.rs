@@ -6,6 +6,7 @@
 //! keeps. Missing values are an error unless [`TableOptions`] says what to do.
 
 mod origin;
+mod pages;
 mod read;
 mod schema;
 mod target;

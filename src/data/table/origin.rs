@@ -33,12 +33,12 @@ impl Origin<'_> {
     /// Names the file in an error about a column that is not there.
     pub(super) fn no_column(&self, name: &str, known: &[&str]) -> Error {
         let near = crate::error::nearest(name, known);
-        let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+        let near = near.map(|near| format!(" did you mean '{near}'?")).unwrap_or_default();
         let place = match self {
             Self::Frame => String::new(),
             Self::File(path) => format!(" in {}", path.display()),
         };
-        let hint = format!("{place}{near} There are: {}", crate::error::listing(known));
+        let hint = format!("{place};{near} there are: {}", crate::error::listing(known));
         Error::NotFound { kind: "column", name: name.to_owned(), hint }
     }
 }

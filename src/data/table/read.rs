@@ -8,7 +8,7 @@ use polars::prelude::{
     CsvParseOptions, CsvReadOptions, DataFrame, NullValues, ParquetReader, PolarsResult, SerReader,
 };
 
-use super::TableOptions;
+use super::{TableOptions, pages};
 use crate::data::files::{self, DataFile};
 use crate::error::{Error, Result};
 
@@ -66,13 +66,25 @@ pub(super) fn parquet(path: &Path) -> Result<DataFrame> {
             format!("{} bytes that do not begin and end with PAR1 (another format, or cut off)", bytes.len());
         return Err(Error::bad_file(path, "a Parquet file", found));
     }
-    whole(path, "an intact Parquet file", || ParquetReader::new(Cursor::new(bytes)).finish())
+    let expected = "an intact Parquet file";
+    whole(path, expected, || pages::check(&bytes))?
+        .map_err(|found| Error::bad_file(path, expected, found))?;
+    let frame = whole(path, expected, || ParquetReader::new(Cursor::new(bytes)).finish())?;
+    // The number of rows is the footer's, whatever the columns hold.
+    match frame.columns().iter().find(|column| column.len() != frame.height()) {
+        Some(column) => {
+            let found =
+                format!("{} rows, but {} in column '{}'", frame.height(), column.len(), column.name());
+            Err(Error::bad_file(path, expected, found))
+        }
+        None => Ok(frame),
+    }
 }
 
 /// Runs a reader of Polars, which panics over some damaged files.
-fn whole(path: &Path, expected: &str, read: impl FnOnce() -> PolarsResult<DataFrame>) -> Result<DataFrame> {
+fn whole<T>(path: &Path, expected: &str, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(frame)) => Ok(frame),
+        Ok(Ok(whole)) => Ok(whole),
         Ok(Err(e)) => Err(Error::bad_file(path, expected, first_line(&e.to_string()))),
         Err(panic) => {
             let said = panic
