@@ -3,7 +3,10 @@
 mod cli; // the `glisten` program as its users call it
 mod data_fetch; // fetching, and every way it can go wrong
 mod data_files; // reading and fetching data sets, and ten kinds of broken files
+mod data_images; // folders of images, NumPy arrays, CIFAR-100 and EMNIST
+mod data_options; // class imbalance, label noise, and data sets as sweep files name them
 mod data_splits; // train, validation and test
+mod data_tables; // tables: CSV, Parquet, dataframes
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for

@@ -1,5 +1,6 @@
-//! The example notebook through the kernel, with a real Jupyter client (nbclient), on a small slice of the data.
+//! The example notebooks through the kernel, with a real Jupyter client (nbclient), on small slices of the data.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::support::from_setup;
@@ -13,20 +14,18 @@ fn with_parameters(notebook: &str, parameters: &str) -> String {
     notebook.to_string()
 }
 
-#[test]
-fn the_example_notebook_runs_through_the_kernel() {
+/// Runs a notebook, changed by `change`, in `folder`: what the client printed, and the notebook with its outputs.
+fn run(name: &str, change: impl Fn(&str) -> String, folder: &Path) -> (String, String) {
     let python = from_setup("GLISTEN_TEST_PYTHON");
-    let folder = tempfile::tempdir().unwrap();
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let example = std::fs::read_to_string(root.join("notebooks/01-how-much-data.ipynb")).unwrap();
-    let small = folder.path().join("small.ipynb");
-    let parameters = "let n_images: usize = 1_500;\nlet epochs: usize = 2;\nlet seeds: u64 = 1;";
-    std::fs::write(&small, with_parameters(&example, parameters)).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = std::fs::read_to_string(root.join("notebooks").join(name)).unwrap();
+    let small = folder.join("small.ipynb");
+    std::fs::write(&small, change(&example)).unwrap();
     let output = Command::new(&python)
         .arg(root.join("xtask/src/run_notebook.py"))
         .arg(&small)
-        .arg(folder.path().join("01-how-much-data.ipynb"))
-        .current_dir(folder.path())
+        .arg(folder.join(name))
+        .current_dir(folder)
         .env_remove("GLISTEN_STORE")
         .env("OMP_NUM_THREADS", "1")
         .output()
@@ -34,12 +33,38 @@ fn the_example_notebook_runs_through_the_kernel() {
     let log =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{log}");
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    (log, text)
+}
 
-    let text = std::fs::read_to_string(folder.path().join("01-how-much-data.ipynb")).unwrap();
-    let notebook: serde_json::Value = serde_json::from_str(&text).unwrap();
+/// The outputs of all cells.
+fn outputs(notebook: &str) -> Vec<serde_json::Value> {
+    let notebook: serde_json::Value = serde_json::from_str(notebook).unwrap();
     let cells = notebook["cells"].as_array().unwrap();
-    let outputs: Vec<&serde_json::Value> =
-        cells.iter().filter_map(|cell| cell["outputs"].as_array()).flatten().collect();
+    cells.iter().filter_map(|cell| cell["outputs"].as_array()).flatten().cloned().collect()
+}
+
+#[test]
+fn the_notebook_about_data_of_ones_own_runs_through_the_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, text) = run("03-your-own-data.ipynb", str::to_owned, folder.path());
+    let outputs = outputs(&text);
+    assert!(outputs.iter().all(|output| output["output_type"] != "error"), "{log}");
+    let html: String = outputs.iter().map(|output| output["data"]["text/html"].to_string()).collect();
+    assert!(
+        html.contains("soil missing") && html.contains("288 to train on, 32 to validate, 80 to test"),
+        "{html}"
+    );
+    assert!(text.contains("28 of 288 labels are wrong"));
+}
+
+#[test]
+fn the_example_notebook_runs_through_the_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let parameters = "let n_images: usize = 1_500;\nlet epochs: usize = 2;\nlet seeds: u64 = 1;";
+    let (log, text) =
+        run("01-how-much-data.ipynb", |notebook| with_parameters(notebook, parameters), folder.path());
+    let outputs = outputs(&text);
     let has =
         |mime: &str, text: &str| outputs.iter().any(|output| output["data"][mime].to_string().contains(text));
     assert!(outputs.iter().all(|output| output["output_type"] != "error"), "{log}");

@@ -60,7 +60,7 @@ Examples:
   glisten data fetch cifar10 --from ~/Downloads/cifar-10-batches-bin"
     )]
     Fetch {
-        /// mnist, fashion-mnist or cifar10
+        /// mnist, fashion-mnist, cifar10, cifar100, kmnist, emnist-letters or emnist-balanced
         name: String,
         /// A folder that holds the data set's files, or an archive of them
         #[arg(long, value_name = "PATH")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use glisten::data::{Dataset, Split};
+use glisten::data::{DataSpec, Split};
 use glisten::select::Select;
 use glisten::track::Experiment;
 use glisten::train::{Sgd, Sweep, Trainer};
@@ -17,8 +17,12 @@ use super::{StoreArguments, experiment};
   glisten train fashion-mnist --strategy glister --fraction 0.3
   glisten train mnist --strategy fresh-random --fraction 0.1 --epochs 5 --take 5000")]
 pub(super) struct TrainArguments {
-    /// mnist, fashion-mnist or cifar10
+    /// A data set's name (`glisten data fetch --help` lists them), or the path of a folder of images (a sub-folder for each
+    /// class) or of a .csv or .parquet file (with --target)
     data: String,
+    /// The column of a table to learn
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
     /// The model: lenet
     #[arg(long, default_value = "lenet")]
     model: String,
@@ -67,9 +71,11 @@ impl TrainArguments {
             select = select.select_every(epochs);
         }
         let device = device::named(&self.device)?;
-        let dataset = Dataset::named(&self.data)?;
-        let dataset = if let Some(n) = self.take { dataset.take(n)? } else { dataset };
-        let data = dataset.split(Split::default())?;
+        let mut spec = DataSpec::new(&self.data);
+        if let Some(column) = &self.target {
+            spec = spec.target(column);
+        }
+        let data = spec.load_split(self.take, Split::default())?;
         let trainer = Trainer::of(model::named(&self.model, &data)?)
             .select(select)
             .epochs(self.epochs)
@@ -98,7 +104,7 @@ impl TrainArguments {
 
 A sweep file:
   experiment = \"how-much-data\"
-  data = \"fashion-mnist\"
+  data = \"fashion-mnist\"   # or { path = \"leaves\" }, { path = \"x.csv\", target = \"y\" }
   model = \"lenet\"
   selections = [\"glister\", \"fresh-random\"]
   fractions = [0.5, 0.3, 0.1]

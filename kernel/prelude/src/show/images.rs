@@ -1,10 +1,10 @@
-//! Data sets as their first images, a row for each class.
+//! Data sets as their first images, a row for each class; tables as their first rows.
 
 use base64::Engine as _;
-use glisten::data::{Dataset, Examples, Splits};
+use glisten::data::{Dataset, Examples, InputShape, Splits, TableSchema};
 use tch::{Device, Tensor};
 
-use super::{MimeBundle, Show, escape};
+use super::{MimeBundle, Show, escape, table};
 
 /// So many images of a class are shown.
 const IMAGES: usize = 12;
@@ -17,20 +17,28 @@ type Failed = Box<dyn std::error::Error>;
 
 impl Show for Dataset {
     fn mime_bundle(&self) -> MimeBundle {
-        bundle(&self.to_string(), &self.train, &self.classes)
+        bundle(&self.to_string(), &self.train, &self.classes, self.table.as_deref())
     }
 }
 
 impl Show for Splits {
     fn mime_bundle(&self) -> MimeBundle {
-        bundle(&self.to_string(), &self.train, &self.classes)
+        bundle(&self.to_string(), &self.train, &self.classes, self.table.as_deref())
     }
 }
 
-fn bundle(text: &str, examples: &Examples, classes: &[String]) -> MimeBundle {
+fn bundle(text: &str, examples: &Examples, classes: &[String], schema: Option<&TableSchema>) -> MimeBundle {
     let bundle = MimeBundle::text(text);
-    match rows(examples, classes) {
-        Ok(rows) => bundle.html(format!(r#"<div class="glisten-images">{}{rows}</div>"#, escape(text))),
+    let content = match examples.input_shape() {
+        InputShape::Image { .. } => rows(examples, classes).map(|rows| ("glisten-images", rows)),
+        InputShape::Table { .. } => {
+            table::head(examples, classes, schema).map(|head| ("glisten-table", head))
+        }
+    };
+    match content {
+        Ok((class, content)) => {
+            bundle.html(format!(r#"<div class="{class}">{}{content}</div>"#, escape(text)))
+        }
         // Without its pictures a data set is still what its text says.
         Err(_) => bundle,
     }

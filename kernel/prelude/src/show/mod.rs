@@ -4,6 +4,7 @@ mod frame;
 mod images;
 mod report;
 mod study;
+mod table;
 mod tensor;
 
 use serde_json::{Map, Value};
