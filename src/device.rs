@@ -97,6 +97,25 @@ pub fn synchronize(device: Device) {
     }
 }
 
+/// Sets how many threads libtorch computes with on the CPU in this process, as PyTorch's `set_num_threads`. One seed gives one
+/// result with one number of threads.
+///
+/// # Errors
+/// [`Error::Argument`] for a number that is not from 1 to 1024.
+pub fn set_threads(n: usize) -> Result<()> {
+    const MOST: usize = 1024;
+    if !(1..=MOST).contains(&n) {
+        return Err(Error::argument("threads", format!("1 to {MOST}"), n));
+    }
+    tch::set_num_threads(n as i32);
+    Ok(())
+}
+
+/// How many threads libtorch computes with on the CPU.
+pub fn threads() -> usize {
+    tch::get_num_threads().max(1) as usize
+}
+
 fn driver_present() -> bool {
     Path::new("/proc/driver/nvidia/version").exists()
         // SAFETY: the driver's library has no initialiser beyond its own start-up.
@@ -145,4 +164,21 @@ fn open_global(path: &Path) -> Result<(), libloading::Error> {
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL)? };
     std::mem::forget(library);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_set_within_reason() {
+        let before = threads();
+        set_threads(1).unwrap();
+        assert_eq!(threads(), 1);
+        set_threads(before).unwrap();
+        for n in [0, 5000] {
+            let message = set_threads(n).unwrap_err().to_string();
+            assert_eq!(message, format!("threads: expected 1 to 1024, got {n}"));
+        }
+    }
 }

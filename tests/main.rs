@@ -17,3 +17,4 @@ mod report_in_browser; // the report in headless Chromium
 mod selection; // GLISTER's picks against brute force with autograd
 mod store; // writers in several processes, kill -9
 mod support; // what several of these need
+mod training; // every model and every setting of a step

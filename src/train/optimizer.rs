@@ -181,7 +181,7 @@ mod tests {
             let (store, w) = variables(&[3.0, 4.0]);
             let mut other = store.root().zeros("other", &[1]);
             let unused = store.root().zeros("unused", &[1]);
-            tch::no_grad(|| other.fill_(12.0));
+            let _ = tch::no_grad(|| other.fill_(12.0));
             ((w.square().sum(Kind::Float) + other.square().sum(Kind::Float)) / 2.0).backward();
             let mut optimizer = Optimizer::new(Sgd::default(), &store);
             optimizer.clip_grad_norm(max_norm).unwrap();

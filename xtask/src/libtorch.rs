@@ -110,7 +110,7 @@ impl Plan {
             });
         }
         if !overlay::is_complete(&overlay::folder_for(folders, &self.root)) {
-            steps.push(Step::per_core("torch-sys's C++ shim as a shared library: compile", 300.0, 2));
+            steps.push(Step::per_core("torch-sys's C++ shim and Glisten's operators: compile", 390.0, 2));
         }
         if steps.is_empty() {
             steps.push(Step::new(format!("link .libtorch to {}", self.root.display()), 0.0));

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <map>
@@ -97,8 +98,9 @@ class Kept {
   std::multimap<size_t, void*> free_;
   std::unordered_map<void*, size_t> sizes_;
   size_t idle_ = 0;
-  // A quarter of the machine's memory.
-  const size_t limit_ = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)) / 4;
+  // What idle blocks may hold: what a step of a large network takes, but no more than a quarter of the machine's memory.
+  const size_t limit_ = std::min(
+      size_t(4) << 30, static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)) / 4);
 };
 
 // Never destroyed: tensors may outlive everything.

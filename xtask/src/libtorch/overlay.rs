@@ -21,10 +21,16 @@ const RECIPE: &str = "torch-sys 0.24.0, recipe 2";
 
 /// The sources of Glisten's own operators, which are part of the overlay's name: other sources make another overlay.
 const OPERATORS: &[(&str, &str)] = &[
-    ("kernels.h", include_str!("../../../src/ops/native/kernels.h")),
+    ("convolution.h", include_str!("../../../src/ops/native/convolution.h")),
+    ("gather.h", include_str!("../../../src/ops/native/gather.h")),
     ("kernels.cpp", include_str!("../../../src/ops/native/kernels.cpp")),
+    ("kernels.h", include_str!("../../../src/ops/native/kernels.h")),
     ("memory.cpp", include_str!("../../../src/ops/native/memory.cpp")),
+    ("norm.h", include_str!("../../../src/ops/native/norm.h")),
     ("operators.cpp", include_str!("../../../src/ops/native/operators.cpp")),
+    ("small.h", include_str!("../../../src/ops/native/small.h")),
+    ("vectors.h", include_str!("../../../src/ops/native/vectors.h")),
+    ("winograd.h", include_str!("../../../src/ops/native/winograd.h")),
 ];
 
 /// Everything that decides what an overlay holds, but for the libtorch behind it.
