@@ -220,7 +220,10 @@ fn lenet_takes_images_of_any_shape_and_says_which_data_it_was_made_for() {
         trainer(&data).epochs(1).select(Select::glister(0.5)).fit(&data, &study).unwrap();
     }
     let message = trainer(&split_bars(600)).fit(&of_shape(1, 8, 8), &study).unwrap_err().to_string();
-    assert!(message.contains("1 × 28 × 28 in 10 classes") && message.contains("1 × 8 × 8 in 3"), "{message}");
+    assert!(
+        message.contains("1×28×28 and 10 classes") && message.contains("1×8×8 and 3 classes"),
+        "{message}"
+    );
 }
 
 /// A model of one's own may panic: what comes after it must still be able to train.

@@ -64,7 +64,8 @@ fn every_setting_of_a_step_counts_and_repeats_itself() {
     let plain = || Trainer::new(LeNet::for_data(&data)).epochs(2).batch_size(64).seed(3);
     let losses = |trainer: &Trainer| fit(trainer, &data, "validation:loss");
     let without = losses(&plain());
-    let settings: [(&str, fn(Trainer) -> Trainer); 6] = [
+    type Set = fn(Trainer) -> Trainer;
+    let settings: [(&str, Set); 6] = [
         ("one-cycle", |t| t.schedule(Schedule::OneCycle)),
         ("constant", |t| t.schedule(Schedule::Constant)),
         ("crop", |t| t.augment(Augment { crop_padding: 2, flip: false })),

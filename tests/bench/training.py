@@ -3,7 +3,8 @@
 `training.py speed MODEL PRECISION IMAGES BATCH EPOCHS`: images per second. The data are tensors in memory and a batch is one
 gather; SGD is the fused one; gradients are set to none. Both memory formats are tried in a first epoch, which warms up as
 well, and the faster one is timed. Augmentation is done on whole batches.
-`training.py curve FOLDER`: the losses of the epochs that `training.rs curve FOLDER` has laid down there, in both formats.
+`training.py curve FOLDER`: the losses of the epochs that `training.rs curve FOLDER` has laid down there; and again with
+another number of threads, which rounds differently.
 """
 
 import json
@@ -152,20 +153,20 @@ def curve(folder):
 
     arrays = {name: torch.from_numpy(array) for name, array in numpy.load(Path(folder) / "curve.npz").items()}
     inputs, labels, orders = arrays["inputs"], arrays["labels"], arrays["orders"]
+    rate = arrays["rate"].item()
     batch, n_steps = 128, len(orders) * math.ceil(len(inputs) / 128)
 
-    def losses(memory_format):
+    def losses(threads):
+        torch.set_num_threads(threads)
         model = LeNet()
         weights = {name[len("weights/") :].replace("|", "."): w for name, w in arrays.items() if name.startswith("weights/")}
         model.load_state_dict(weights)
-        model.to(memory_format=memory_format)
         steps, done, means = optimizer(model), 0, []
         for order in orders:
             total = 0.0
             for indices in order.split(batch):
-                set_rate(steps, 0.05 * 0.5 * (1 + math.cos(math.pi * done / n_steps)))
-                x = inputs[indices].contiguous(memory_format=memory_format)
-                loss = F.cross_entropy(model(x), labels[indices])
+                set_rate(steps, rate * 0.5 * (1 + math.cos(math.pi * done / n_steps)))
+                loss = F.cross_entropy(model(inputs[indices]), labels[indices])
                 steps.zero_grad(set_to_none=True)
                 loss.backward()
                 steps.step()
@@ -174,7 +175,8 @@ def curve(folder):
             means.append(total / len(inputs))
         return means
 
-    return {"losses": losses(torch.contiguous_format), "again": losses(torch.channels_last)}
+    threads = torch.get_num_threads()
+    return {"losses": losses(threads), "again": losses(1 if threads > 1 else 2)}
 
 
 def main():

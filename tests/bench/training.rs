@@ -18,6 +18,8 @@ use tch::{Device, Kind, Tensor, nn};
 const SEED: u64 = 1;
 const CURVE_IMAGES: i64 = 2000;
 const CURVE_EPOCHS: usize = 5;
+/// The highest learning rate, one at which these images are learnt.
+const CURVE_RATE: f64 = 0.01;
 
 fn main() -> Result<()> {
     glisten::device::open_cuda();
@@ -85,10 +87,15 @@ fn curve(folder: &Path) -> Result<serde_json::Value> {
         ("inputs".to_owned(), normalization.apply(&data.train.inputs)),
         ("labels".to_owned(), data.train.labels.shallow_clone()),
         ("orders".to_owned(), Tensor::stack(&orders, 0)),
+        ("rate".to_owned(), Tensor::from(CURVE_RATE)),
     ]);
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Tensor::write_npz(&arrays, folder.join("curve.npz"))?;
-    let trainer = Trainer::new(architecture).device(Device::Cpu).epochs(CURVE_EPOCHS).seed(SEED);
+    let trainer = Trainer::new(architecture)
+        .device(Device::Cpu)
+        .epochs(CURVE_EPOCHS)
+        .seed(SEED)
+        .learning_rate(CURVE_RATE);
     Ok(json!({ "losses": by_epoch(&trainer, &data, "train:loss")? }))
 }
 

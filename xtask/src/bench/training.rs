@@ -117,8 +117,8 @@ pub(super) fn measure(folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// How far the losses of five epochs lie from PyTorch's, beside how far PyTorch's in one memory format lie from those in the
-/// other: float noise.
+/// How far the losses of five epochs lie from PyTorch's, beside how far PyTorch's own lie apart with one thread and with more:
+/// float noise.
 fn curve(
     folders: &Folders,
     ours: &dyn Fn(&[String]) -> Result<Value>,
@@ -134,7 +134,7 @@ fn curve(
     let row =
         Row::new("lenet fp32 loss curve, farthest off, relative", Unit::Times, &[farthest(&losses, &peer)]);
     Ok(vec![
-        row.against("PyTorch 2.11, the other memory format", &[farthest(&again, &peer)])
+        row.against("PyTorch 2.11, another number of threads", &[farthest(&again, &peer)])
             .target(LOSS_TOLERANCE),
     ])
 }
