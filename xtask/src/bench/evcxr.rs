@@ -28,6 +28,11 @@ impl Evcxr {
     /// Its name with the version, for tables.
     pub(super) const NAME: &str = "evcxr_jupyter 0.22";
 
+    /// Whether it is there, and an earlier bench has built its `:dep`.
+    pub(super) fn is_complete(folders: &Folders) -> bool {
+        folders.cache.join("evcxr").join(VERSION).join("dep.json").is_file()
+    }
+
     /// Installs it, unless it is there, and writes the crate for its `:dep`.
     ///
     /// # Errors
@@ -88,6 +93,7 @@ impl Evcxr {
         }
         say::step("evcxr's first `:dep` of Polars and tch (about 15 min on 2 cores, once)");
         let mut first = measure()?;
+        first["cores"] = crate::plan::n_cores().into();
         first["load_average"] = fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().into();
         folders::write_atomically(&file, first.to_string())?;
         Ok(first)

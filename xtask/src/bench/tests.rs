@@ -108,7 +108,7 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
         "long": { "early": [0.4, 0.5], "late": [0.42, 0.5] },
         "completion": { "glisten": [0.001], "glisten_busy": [0.4], "evcxr": [0.2] },
     });
-    let rows = kernel::rows(&measured, &serde_json::json!({ "dep": 900.0 })).unwrap();
+    let rows = kernel::rows(&measured, Some(&serde_json::json!({ "dep_cpu": 1800.0, "cores": 2 }))).unwrap();
     let met = |case: &str| {
         let row = rows.iter().find(|row| row.case() == case);
         row.unwrap_or_else(|| panic!("no row {case}")).is_met()
@@ -121,7 +121,9 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
     assert_eq!(met("first let of a DataFrame, over the tenth"), Some(false));
     assert_eq!(met("cell 500 after 100 items, over cell 5"), Some(true));
     assert_eq!(met("completion, the longest"), Some(false));
-    let first = rows.iter().find(|row| row.case() == "start to first result, first time").unwrap();
+    let first = rows.iter().find(|row| row.case() == "start to first result, with the first :dep").unwrap();
     assert_eq!(serde_json::to_value(first).unwrap()["peer"], 920.0);
-    assert!(kernel::rows(&serde_json::json!({}), &serde_json::json!({ "dep": 1.0 })).is_err());
+    let alone = serde_json::to_value(kernel::rows(&measured, None).unwrap()).unwrap();
+    assert!(alone.as_array().unwrap().iter().all(|row| row["peer"].is_null()), "{alone}");
+    assert!(kernel::rows(&serde_json::json!({}), None).is_err());
 }
