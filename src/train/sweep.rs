@@ -8,7 +8,9 @@ use tch::Device;
 use super::{Fitted, Sgd, Trainer};
 use crate::data::{Dataset, Kind, Split, Splits};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::model;
+use crate::progress::{self, SweepProgress};
 use crate::select::Select;
 use crate::track::{Experiment, Store};
 
@@ -170,11 +172,19 @@ impl Sweep {
     /// # Errors
     /// As [`Trainer::fit`]; the runs done until then are kept.
     pub fn run(&self, store: &Store, device: Option<Device>) -> Result<Vec<Fitted>> {
+        let _call = interrupt::enter();
         self.check()?;
         let selections = self.selections()?;
         let data = self.load()?;
         let experiment = Experiment::resume_in(store, &self.experiment)?;
-        let mut fitted = Vec::new();
+        let n_runs = selections.len() * self.seeds.len();
+        let mut shown = Shown(SweepProgress {
+            experiment: experiment.name().to_owned(),
+            n_runs,
+            ..SweepProgress::default()
+        });
+        progress::tell(|listener| listener.sweep(&shown.0));
+        let mut fitted: Vec<Fitted> = Vec::with_capacity(n_runs);
         for &seed in &self.seeds {
             for &select in &selections {
                 let mut trainer = Trainer::of(model::named(&self.model, &data)?)
@@ -187,9 +197,21 @@ impl Sweep {
                     trainer = trainer.device(device);
                 }
                 fitted.push(trainer.fit(&data, &experiment)?);
+                shown.0.n_done += 1;
+                shown.0.n_reused += usize::from(fitted.last().is_some_and(|fitted| fitted.reused));
+                progress::tell(|listener| listener.sweep(&shown.0));
             }
         }
         Ok(fitted)
+    }
+}
+
+/// A sweep's progress while it is shown: however the sweep ends, its listener is told.
+struct Shown(SweepProgress);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        progress::tell(|listener| listener.sweep_ended(&self.0));
     }
 }
 

@@ -12,6 +12,7 @@ use super::optimizer::Sgd;
 use crate::data::{Normalization, Splits};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::model::Architecture;
 use crate::progress::{self, RunProgress};
 use crate::select::Select;
@@ -133,6 +134,7 @@ impl Trainer {
     /// [`Error::Argument`] before anything is stored, for a configuration that cannot be trained. After that the run is
     /// stored as stopped for [`Error::Interrupted`], as failed for any other error, with all metrics until then.
     pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
+        let _call = interrupt::enter();
         self.check(data)?;
         let device = self.device.unwrap_or_else(device::best);
         let parameters = self.parameters(data, device);
@@ -144,6 +146,8 @@ impl Trainer {
         let mut progress = RunProgress {
             experiment: run.experiment().to_owned(),
             run: run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
             epochs: self.epochs,
             ..Default::default()
         };
@@ -307,6 +311,8 @@ impl Trainer {
         let progress = RunProgress {
             experiment: experiment.name().to_owned(),
             run: run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
             epoch: self.epochs,
             epochs: self.epochs,
             train_loss: last("train:loss"),
