@@ -11,6 +11,7 @@ use super::examples::{self, Examples};
 use super::fetch::{self, FetchOptions};
 use super::named;
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// No data set has more classes; a label beyond is a mistake.
 const MAX_CLASSES: i64 = 1 << 16;
@@ -74,6 +75,7 @@ impl Dataset {
     /// # Errors
     /// As [`fetch::fetch`].
     pub fn open_with(kind: Kind, options: &FetchOptions) -> Result<Self> {
+        let _call = interrupt::enter();
         fetch::with_data(kind, options, |dir| Self::open_dir(kind, dir))
     }
 
@@ -83,6 +85,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::Io`] or [`Error::BadFile`] if a file is missing, damaged or not what the data set promises.
     pub fn open_dir(kind: Kind, dir: impl AsRef<Path>) -> Result<Self> {
+        let _call = interrupt::enter();
         let [train, test] = named::read(kind, dir.as_ref())?;
         let facts = kind.facts();
         Ok(Self {

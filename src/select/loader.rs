@@ -97,6 +97,8 @@ impl Loader {
     /// # Errors
     /// [`Error::Interrupted`] if a stop was asked for while choosing; [`Error::Torch`] if libtorch refuses.
     pub fn epoch(&mut self, model: &dyn Model) -> Result<Epoch<'_>> {
+        let _call = interrupt::enter();
+        interrupt::check()?;
         let normalization = self.normalization.get_or_insert_with(|| Normalization::of(&self.train)).clone();
         let started = Instant::now();
         let number = self.n_epochs_begun;
@@ -198,6 +200,7 @@ pub fn last_layer(
     examples: &Examples,
     normalization: &Normalization,
 ) -> Result<LastLayer> {
+    let _call = interrupt::enter();
     // A guard, unlike tch::no_grad, gives gradients back when a model panics.
     let _no_grad = tch::no_grad_guard();
     let n = examples.len() as i64;

@@ -56,7 +56,10 @@ pub(super) fn train(
         let logits = model.forward(&images, true);
         let loss = cross_entropy(&logits, &labels)?;
         optimizer.zero_grad();
+        // One batch may take seconds: stop is looked for between its parts too.
+        interrupt::check()?;
         loss.f_backward()?;
+        interrupt::check()?;
         optimizer.step();
         loss_sum += loss.detach() * labels.size()[0] as f64;
         n_correct += logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Int64);
