@@ -124,7 +124,7 @@ class BareRustc:
     def run(self, code):
         source = (
             "use glisten_prelude::{prelude::*, polars, tch};\n"
-            '#[unsafe(no_mangle)] pub extern "C" fn cell(frame: &DataFrame, tensor: &Tensor) {\n' + code + "\n}\n"
+            '#[unsafe(no_mangle)] pub extern "C" fn cell(frame: DataFrame, tensor: Tensor) {\n' + code + "\n}\n"
         )
         (Path(self.folder.name) / "cell.rs").write_text(source)
         started = time.perf_counter()
