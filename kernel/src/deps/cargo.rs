@@ -1,6 +1,7 @@
 //! Calls of cargo that say how far they are, and that the stop button ends.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -59,6 +60,17 @@ pub(crate) fn run(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // SAFETY: between fork and exec only async-signal-safe functions are called.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // The kernel has blocked signals for its own thread that waits for them; build scripts expect to get them.
+            let mut none = std::mem::zeroed();
+            libc::sigemptyset(&raw mut none);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            Ok(())
+        });
+    }
     let started = compiler.start(command).context("cargo cannot be started")?;
     let mut child = started.ok_or(Error::Stopped)?;
     let mut stdout = child.stdout.take().context("cargo has no stdout")?;

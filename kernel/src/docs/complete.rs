@@ -55,6 +55,7 @@ pub(crate) fn complete(state: &Mutex<State>, docs: &Docs, code: &str, cursor: us
         let found = found.map(|command| Match::new(command, "keyword", String::new()));
         return reply(found.collect(), start, cursor);
     }
+    let code = &crate::eval::command::blanked(code);
     let Some((start, word, context)) = before(code, cursor) else { return reply(Vec::new(), cursor, cursor) };
     let index = docs.current();
     let scope = Scope::new(state, &index);

@@ -359,11 +359,11 @@ fn learn(written: &Type, ty: Ty, arguments: &mut HashMap<String, Ty>) {
 
 /// The `FnMut(A) -> B` that argument `at` (the receiver not counted) must be.
 fn function_bound(signature: &Signature, at: usize) -> Option<&syn::ParenthesizedGenericArguments> {
-    let typed = signature.inputs.iter().filter_map(|input| match input {
+    let mut typed = signature.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(typed) => Some(&*typed.ty),
         FnArg::Receiver(_) => None,
     });
-    match typed.skip(at).next()? {
+    match typed.nth(at)? {
         Type::ImplTrait(object) => object.bounds.iter().find_map(function_of),
         Type::Path(path) => {
             let name = path.path.get_ident()?;

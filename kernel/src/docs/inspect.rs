@@ -36,6 +36,7 @@ pub(crate) fn page(state: &Mutex<State>, docs: &Docs, name: &str) -> Option<Valu
 }
 
 fn find(state: &Mutex<State>, docs: &Docs, code: &str, cursor: usize) -> Option<Page> {
+    let code = &crate::eval::command::blanked(code);
     let end = word_end(code, cursor)?;
     let (start, word, context) = before(code, end)?;
     let index = docs.current();

@@ -166,6 +166,12 @@ impl Index {
         self
     }
 
+    /// What stands for `[T]`. By name alone it could also be some crate's module `slice`.
+    fn slice(&self) -> Option<usize> {
+        let is_it = |index: &usize| self.items[*index].signature.starts_with("struct slice<T>");
+        self.by_name.get("slice")?.iter().copied().find(is_it)
+    }
+
     /// The item of that name, the one in a cell's scope first, then the one with the most members.
     fn named(&self, name: &str) -> Option<usize> {
         if let Some(Target::Item(index)) = self.scope.get(name) {

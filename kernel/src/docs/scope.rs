@@ -127,7 +127,7 @@ impl<'a> Scope<'a> {
     }
 
     fn item_of(&self, ty: &Ty) -> Option<&Item> {
-        let id = if ty.name == "[]" { self.resolve_item(&["slice".to_owned()]) } else { ty.item };
+        let id = if ty.name == "[]" { self.index.slice() } else { ty.item };
         self.item(id?)
     }
 

@@ -20,6 +20,7 @@ const FRAMES: &str = r#"
             pub fn empty() -> FrameResult<Self> { loop {} }
             pub fn lazy(self) -> crate::lazy::Lazy { loop {} }
             pub fn columns(&self) -> Vec<Column> { loop {} }
+            pub fn parts(&self) -> &[Column] { loop {} }
             pub fn apply<F>(&self, f: F) -> usize where F: Fn(&Frame, usize) -> usize { 0 }
         }
         #[derive(Clone)]
@@ -54,7 +55,8 @@ const FRAMES: &str = r#"
         macro_rules! thing { ($name:ident) => { pub struct $name; impl $name { setter!(with_year(year)); setter!(with_day(day)); } } }
         thing!(Date);
     }
-    pub mod prelude { pub use super::made::*; pub use super::core::*; pub use super::lazy::{Expr, Lazy, col}; }
+    pub mod slice {}
+    pub mod prelude { pub use super::{made::*, slice}; pub use super::core::*; pub use super::lazy::{Expr, Lazy, col}; }
 "#;
 
 fn world() -> (Mutex<State>, Docs) {
@@ -86,7 +88,7 @@ fn offsets_count_code_points() {
 
 #[test]
 fn types_are_followed_through_calls_traits_and_deref() {
-    assert_eq!(matches("täglich."), ["apply", "clone", "columns", "is_wide", "lazy", "width"]);
+    assert_eq!(matches("täglich."), ["apply", "clone", "columns", "is_wide", "lazy", "parts", "width"]);
     assert_eq!(matches("täglich.lazy().filter(col(\"a\")).c"), ["collect"]);
     assert_eq!(matches("täglich.clone().lazy().collect()?.is"), ["is_wide"]);
     assert_eq!(matches("Frame::empty().unw"), ["unwrap", "unwrap_err", "unwrap_or", "unwrap_or_default"]);
@@ -112,6 +114,7 @@ fn what_a_cell_binds_is_known_wherever_it_is_bound() {
         ("match Frame::empty() { Ok(frame) if frame.is_w", "is_wide"),
         // Closures, by what the method gives them.
         ("numbers.iter().map(|column| column.d", "dtype"),
+        ("täglich.parts().iter().map(|column| column.d", "dtype"),
         ("numbers.iter().filter(|c| true).map(|c| f(c.d", "dtype"),
         ("täglich.apply(|frame, n| frame.la", "lazy"),
         ("let f = |frame: &Frame| frame.la", "lazy"),
@@ -144,11 +147,12 @@ fn what_a_cell_binds_is_known_wherever_it_is_bound() {
 fn paths_offer_what_is_there() {
     assert_eq!(matches("Expr::"), ["Column", "Literal"]);
     assert_eq!(matches("Frame::em"), ["empty"]);
-    assert_eq!(matches("frames::"), ["core", "lazy", "made", "prelude", "setter!", "thing!"]);
+    assert_eq!(matches("frames::"), ["core", "lazy", "made", "prelude", "setter!", "slice", "thing!"]);
     assert_eq!(matches("frames::prelude::co"), ["col"]);
     assert_eq!(matches("Fra"), ["Frame", "FrameOps", "FrameResult"]);
     assert_eq!(matches("fra"), ["frames_by_name", "frames"]);
     assert_eq!(matches(":ti"), [":timing"]);
+    assert_eq!(matches(":dep a = \"1\"\nlet h = Holder::new(); h.la"), ["lazy"]);
 }
 
 #[test]

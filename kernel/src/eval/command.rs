@@ -115,6 +115,17 @@ pub(super) fn split(code: &str) -> (Vec<&str>, String) {
     }
 }
 
+/// `code` with blanks for the commands that it begins with, each character in its place.
+pub(crate) fn blanked(code: &str) -> String {
+    let n_lines = split(code).1.bytes().take_while(|byte| *byte == b'\n').count();
+    let is_command = |(at, line): (usize, &str)| at < n_lines && line.trim_start().starts_with(':');
+    let lines = code.split('\n').enumerate().map(|(at, line)| match is_command((at, line)) {
+        true => " ".repeat(line.chars().count()),
+        false => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The name that a cell like `?Trainer` or `Trainer?` asks about. `x?` with a variable is Rust.
 pub(super) fn question<'a>(code: &'a str, state: &State) -> Option<&'a str> {
     let code = code.trim();
@@ -140,6 +151,7 @@ mod tests {
         let (commands, code) = split("// two\n:dep a\n\n:dep b = \"1\"\na::f();\nb::g()");
         assert_eq!(commands, [":dep a", ":dep b = \"1\""]);
         assert_eq!(code, "\n\n\n\na::f();\nb::g()");
+        assert_eq!(blanked(":dep ä\n// b\nf()\n:no"), "      \n// b\nf()\n:no");
     }
 
     #[test]

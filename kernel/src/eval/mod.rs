@@ -4,7 +4,7 @@
 //! that the cell mentions are taken out, lent to its code, and put back.
 
 pub(crate) mod cell;
-mod command;
+pub(crate) mod command;
 mod dep;
 mod diagnostic;
 mod item;
