@@ -131,8 +131,8 @@ impl Project<'_> {
                 match cargo::run(&mut self.command(arguments, true), compiler, tell) {
                     Err(Error::Cargo(_)) => {
                         let sentence =
-                            "\nThe registry cannot be reached, and what is on this machine is not enough";
-                        Err(Error::Cargo(said + sentence))
+                            "the registry cannot be reached, and what is on this machine is not enough";
+                        Err(Error::Cargo(format!("error: {sentence}\n{said}")))
                     }
                     other => other,
                 }
