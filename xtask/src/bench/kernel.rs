@@ -41,7 +41,7 @@ pub(super) fn measure(folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
         "bundle": ready.bundle,
         "evcxr_setup": evcxr.as_ref().map(Evcxr::set_up),
         "trials": effort.trials(9, 3),
-        "starts": effort.trials(5, 1),
+        "starts": effort.trials(3, 1),
         "cells": effort.trials(500, 120),
     });
     folders::write_atomically(&config, settings.to_string())?;
