@@ -5,6 +5,6 @@ pub use crate::data::{Dataset, Examples, Split, Splits};
 pub use crate::error::{Error, Result};
 pub use crate::model::{Architecture, LeNet, Model};
 pub use crate::report::Report;
-pub use crate::select::{RGreedy, Select};
+pub use crate::select::{Glister, Greedy, Loss, Scope, Select};
 pub use crate::track::{Experiment, Parameter, Run, Store};
 pub use crate::train::{Fitted, Sgd, Sweep, Trainer};

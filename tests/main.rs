@@ -10,6 +10,7 @@ mod layout; // modules point one way only, and say what they are for
 mod notebook; // the example notebook through the kernel, with nbclient
 mod pipeline; // fit, store, analytics: one seed one result
 mod report_in_browser; // the report in headless Chromium
-mod selection; // GLISTER's picks against brute force with autograd
+mod selection; // what GLISTER promises, its errors, and the loader that uses it
+mod selection_exactness; // GLISTER's picks against brute force with autograd
 mod store; // writers in several processes, kill -9
 mod support; // what several of these need

@@ -111,11 +111,14 @@ impl Loader {
                 }
                 self.shuffled_choice(number)
             }
-            Strategy::Glister { select_every, greedy } => {
+            Strategy::Glister { select_every, glister } => {
                 if self.chosen.is_none() || number.is_multiple_of(select_every as u64) {
                     let candidates = last_layer(model, &self.train, &normalization)?;
                     let validation = last_layer(model, &self.validation, &normalization)?;
-                    self.chosen = Some(greedy.choose(&candidates, &validation, self.budget())?.indices);
+                    // Another sample each time for the stochastic greedy: the seed goes with the epoch.
+                    let seed = self.seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                    self.chosen =
+                        Some(glister.choose(&candidates, &validation, self.budget(), seed)?.indices);
                 }
                 self.shuffled_choice(number)
             }

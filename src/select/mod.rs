@@ -4,7 +4,7 @@ mod glister;
 mod grid;
 mod loader;
 
-pub use glister::{LastLayer, RGreedy};
+pub use glister::{Glister, Greedy, LastLayer, Loss, Scope};
 pub use grid::Grid;
 pub use loader::{Epoch, Loader, last_layer};
 
@@ -21,6 +21,8 @@ pub struct Selection {
     pub indices: Tensor,
     /// What each promised at the time it was chosen, `f32 [k]`, where the strategy computes that.
     pub gains: Option<Tensor>,
+    /// By what each one's loss counts, `f32 [k]`, where the strategy weighs what it chooses.
+    pub weights: Option<Tensor>,
 }
 
 /// How samples are chosen.
@@ -32,8 +34,8 @@ pub enum Strategy {
     Glister {
         /// Epochs between two selections; the first is made at the first epoch.
         select_every: usize,
-        /// The greedy selection.
-        greedy: RGreedy,
+        /// The selection's own settings.
+        glister: Glister,
     },
     /// A new random subset each epoch: the strongest cheap baseline known.
     FreshRandom,
@@ -59,7 +61,7 @@ impl Select {
 
     /// GLISTER-ONLINE with `RGreedy` (15 rounds, η = 0.01, biases and weights), chosen anew every 5 epochs.
     pub fn glister(fraction: f64) -> Self {
-        Self { strategy: Strategy::Glister { select_every: 5, greedy: RGreedy::default() }, fraction }
+        Self { strategy: Strategy::Glister { select_every: 5, glister: Glister::default() }, fraction }
     }
 
     /// A new random subset each epoch.
@@ -111,22 +113,42 @@ impl Select {
         self
     }
 
-    /// Sets GLISTER's number of greedy rounds; other strategies take no notice.
+    /// Lets GLISTER choose by `RGreedy` with this many rounds; other strategies take no notice.
     #[must_use]
     pub fn rounds(self, rounds: usize) -> Self {
-        self.greedy(|greedy| greedy.rounds = rounds)
+        self.greedy(Greedy::RGreedy { rounds })
+    }
+
+    /// Sets how GLISTER goes through its budget; other strategies take no notice.
+    #[must_use]
+    pub fn greedy(self, greedy: Greedy) -> Self {
+        self.change(|glister| glister.greedy = greedy)
+    }
+
+    /// Sets whether GLISTER chooses among all samples, within each class, or whole mini-batches; other strategies take no
+    /// notice.
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        self.change(|glister| glister.scope = scope)
+    }
+
+    /// Sets the loss whose gradients GLISTER looks at, which is to be the one that is trained on; other strategies take no
+    /// notice.
+    #[must_use]
+    pub fn loss(self, loss: Loss) -> Self {
+        self.change(|glister| glister.loss = loss)
     }
 
     /// Sets the step size of GLISTER's hypothetical step; other strategies take no notice.
     #[must_use]
     pub fn eta(self, eta: f64) -> Self {
-        self.greedy(|greedy| greedy.eta = eta)
+        self.change(|glister| glister.eta = eta)
     }
 
     /// Whether GLISTER looks at the last layer's weights as well as its biases; other strategies take no notice.
     #[must_use]
     pub fn linear_layer(self, linear_layer: bool) -> Self {
-        self.greedy(|greedy| greedy.linear_layer = linear_layer)
+        self.change(|glister| glister.linear_layer = linear_layer)
     }
 
     /// The strategy.
@@ -157,12 +179,11 @@ impl Select {
     /// The strategy's own settings by name, to be kept with a run.
     pub fn options(&self) -> BTreeMap<&'static str, serde_json::Value> {
         match self.strategy {
-            Strategy::Glister { select_every, greedy } => BTreeMap::from([
-                ("select_every", select_every.into()),
-                ("rounds", greedy.rounds.into()),
-                ("eta", greedy.eta.into()),
-                ("linear_layer", greedy.linear_layer.into()),
-            ]),
+            Strategy::Glister { select_every, glister } => {
+                let mut options = glister.options();
+                options.insert("select_every", select_every.into());
+                options
+            }
             Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => BTreeMap::new(),
         }
     }
@@ -178,14 +199,14 @@ impl Select {
             Strategy::Glister { select_every: 0, .. } => {
                 Err(Error::argument("select_every", "1 or more epochs", 0))
             }
-            Strategy::Glister { greedy, .. } => greedy.check(),
+            Strategy::Glister { glister, .. } => glister.check(),
             Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => Ok(()),
         }
     }
 
-    fn greedy(mut self, change: impl FnOnce(&mut RGreedy)) -> Self {
-        if let Strategy::Glister { greedy, .. } = &mut self.strategy {
-            change(greedy);
+    fn change(mut self, change: impl FnOnce(&mut Glister)) -> Self {
+        if let Strategy::Glister { glister, .. } = &mut self.strategy {
+            change(glister);
         }
         self
     }

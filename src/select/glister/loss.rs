@@ -1,0 +1,71 @@
+//! The losses whose gradients the selection knows: targets, and residuals as the derivative by the logits.
+
+use tch::{Kind, Tensor};
+
+use super::LastLayer;
+use crate::error::{Error, Result};
+
+/// The loss of one sample by its logits z.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// −Σ_c t_c ln softmax(z)_c with t = (1 − α)·onehot(y) + α/C: residual softmax(z) − t. Validation samples are judged by the
+    /// same smoothed targets.
+    CrossEntropy {
+        /// α: the share of a target that is spread over all classes, in [0, 1).
+        label_smoothing: f64,
+    },
+    /// Σ_c (z_c − y_c)²: residual 2(z − y).
+    SquaredError,
+}
+
+impl Default for Loss {
+    /// Cross-entropy without label smoothing.
+    fn default() -> Self {
+        Self::CrossEntropy { label_smoothing: 0.0 }
+    }
+}
+
+impl Loss {
+    pub(super) fn check(&self) -> Result<()> {
+        match *self {
+            Self::CrossEntropy { label_smoothing } if !(0.0..1.0).contains(&label_smoothing) => {
+                Err(Error::argument("label_smoothing", "a number from 0 to below 1", label_smoothing))
+            }
+            Self::CrossEntropy { .. } | Self::SquaredError => Ok(()),
+        }
+    }
+
+    /// What the logits should be, or their softmax: `f32 [N, C]`.
+    pub(super) fn targets(&self, samples: &LastLayer) -> Tensor {
+        match *self {
+            Self::CrossEntropy { label_smoothing } => {
+                let size = samples.logits.size();
+                let spread = label_smoothing / size[1] as f64;
+                let mut targets = Tensor::full(&size, spread, (Kind::Float, samples.logits.device()));
+                targets.scatter_value_(1, &samples.labels.unsqueeze(1), 1.0 - label_smoothing + spread)
+            }
+            Self::SquaredError => samples.labels.reshape(samples.logits.size()),
+        }
+    }
+
+    /// The loss's derivative by the logits where they stand at `logits`, both `f32 [N, C]`.
+    pub(super) fn residuals_at(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
+        match self {
+            Self::CrossEntropy { .. } => {
+                let mut probabilities = logits.softmax(-1, Kind::Float);
+                probabilities -= targets;
+                probabilities
+            }
+            Self::SquaredError => {
+                let mut difference = logits - targets;
+                difference *= 2.0;
+                difference
+            }
+        }
+    }
+
+    /// The residuals r of samples, `f32 [N, C]`.
+    pub(super) fn residuals(&self, samples: &LastLayer) -> Tensor {
+        self.residuals_at(&samples.logits, &self.targets(samples))
+    }
+}
