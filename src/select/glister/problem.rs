@@ -56,12 +56,11 @@ impl<'a> Problem<'a> {
     /// The validation gradient after the step with the samples taken.
     pub(super) fn gradient(&self, taken: &Taken) -> Gradient {
         let v = &self.validation.features;
-        let mut u = match &taken.weights {
+        let step = match &taken.weights {
             Some(weights) => v.matmul(&weights.tr()) + &taken.biases, // [M, C]
             None => taken.biases.unsqueeze(0),                        // [1, C]
         };
-        u *= -self.eta;
-        let u = &self.validation.logits + u;
+        let u = &self.validation.logits - step * self.eta;
         let s = self.loss.residuals_at(&u, &self.targets); // [M, C]
         let m = s.size()[0] as f64;
         Gradient {
