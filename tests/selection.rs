@@ -162,15 +162,17 @@ fn what_does_not_fit_is_an_error_that_says_so() {
     assert!(message.contains("D = 4") && message.contains("D = 6"), "{message}");
 }
 
+type Spoil = fn(&mut Problem);
+
 #[test]
 fn samples_that_cannot_be_computed_with_are_named() {
-    let message = |spoil: fn(&mut Problem), linear_layer| {
+    let message = |spoil: Spoil, linear_layer| {
         let mut problem = Problem::random(10, 5, 4, 3, 0);
         spoil(&mut problem);
         let glister = Glister { linear_layer, ..Default::default() };
         glister.choose(&problem.candidates, &problem.validation, 5, 0).map_err(|error| error.to_string())
     };
-    let spoilt: [(fn(&mut Problem), &str, &str); 7] = [
+    let spoilt: [(Spoil, &str, &str); 7] = [
         (|p| drop(p.candidates.features.get(3).fill_(f64::NAN)), "candidates: features", "finite"),
         (|p| drop(p.validation.features.get(1).fill_(f64::INFINITY)), "validation: features", "finite"),
         (
@@ -214,9 +216,9 @@ fn samples_that_cannot_be_computed_with_are_named() {
 
 #[test]
 fn one_validation_sample_and_empty_classes_are_no_trouble() {
-    let problem = Problem::random(30, 1, 4, 10, 4);
-    let labels = Vec::<i64>::try_from(&problem.candidates.labels).unwrap();
-    assert!((0..10).any(|class| !labels.contains(&class)), "a class without candidates");
+    let mut problem = Problem::random(30, 1, 4, 10, 4);
+    // Classes 8 and 9 have no candidates, and all but one have no validation sample.
+    problem.candidates.labels = problem.candidates.labels.clamp_max(7);
     for greedy in GREEDIES {
         for scope in [Scope::Whole, Scope::PerClass, Scope::PerBatch { batch_size: 100 }] {
             let glister = Glister { greedy, scope, ..Default::default() };
@@ -330,6 +332,6 @@ fn the_pass_over_the_data_gives_what_the_model_gives() {
     assert!(images.mean(Kind::Double).double_value(&[]).abs() < 1e-4);
     assert!((images.std(false).double_value(&[]) - 1.0).abs() < 1e-4);
     let p = seen.logits.softmax(-1, Kind::Float).gather(1, &seen.labels.unsqueeze(1), false);
-    let at_label = seen.residuals().gather(1, &seen.labels.unsqueeze(1), false);
+    let at_label = seen.residuals().unwrap().gather(1, &seen.labels.unsqueeze(1), false);
     assert!((at_label - (p - 1.0)).abs().max().double_value(&[]) < 1e-6);
 }

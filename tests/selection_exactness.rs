@@ -109,7 +109,8 @@ impl Problem {
             0,
         );
         let of_units = if glister.linear_layer { of_units } else { of_units * biases_only };
-        let largest_norm = of_units.square().sum_dim_intlist(1, false, Kind::Double).max().double_value(&[]).sqrt();
+        let largest_norm =
+            of_units.square().sum_dim_intlist(1, false, Kind::Double).max().double_value(&[]).sqrt();
         let (mut weights, mut biases) = (self.weights.copy(), self.biases.copy());
         let mut left: Vec<usize> = (0..units.len()).collect();
         for Range { start, end } in rounds(glister.greedy, k) {

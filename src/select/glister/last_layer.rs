@@ -18,7 +18,10 @@ pub struct LastLayer {
 
 impl LastLayer {
     /// softmax(logits) − onehot(labels), `[N, C]`: the derivative of the cross-entropy by the logits.
-    pub fn residuals(&self) -> Tensor {
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if logits are not `f32 [N, C]`, N above 0.
+    pub fn residuals(&self) -> Result<Tensor> {
         Loss::default().residuals(self)
     }
 

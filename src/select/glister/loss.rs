@@ -1,8 +1,8 @@
 //! The losses whose gradients the selection knows: targets, and residuals as the derivative by the logits.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::LastLayer;
+use super::{LastLayer, cpu};
 use crate::error::{Error, Result};
 
 /// The loss of one sample by its logits z.
@@ -49,23 +49,25 @@ impl Loss {
     }
 
     /// The loss's derivative by the logits where they stand at `logits`, both `f32 [N, C]`.
-    pub(super) fn residuals_at(&self, logits: &Tensor, targets: &Tensor) -> Tensor {
+    pub(super) fn residuals_at(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
         match self {
             Self::CrossEntropy { .. } => {
-                let mut probabilities = logits.softmax(-1, Kind::Float);
+                let on_cpu = logits.device() == Device::Cpu;
+                let mut probabilities =
+                    if on_cpu { cpu::softmax(logits)? } else { logits.softmax(-1, Kind::Float) };
                 probabilities -= targets;
-                probabilities
+                Ok(probabilities)
             }
             Self::SquaredError => {
                 let mut difference = logits - targets;
                 difference *= 2.0;
-                difference
+                Ok(difference)
             }
         }
     }
 
     /// The residuals r of samples, `f32 [N, C]`.
-    pub(super) fn residuals(&self, samples: &LastLayer) -> Tensor {
+    pub(super) fn residuals(&self, samples: &LastLayer) -> Result<Tensor> {
         self.residuals_at(&samples.logits, &self.targets(samples))
     }
 }

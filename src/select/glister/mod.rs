@@ -10,6 +10,7 @@
 //! order, r_i·G_b + r_iᵀ G_W e_i with G_b = mean_j s_j, G_W = mean_j s_j ⊗ v_j, where s_j is the residual at u_j(S).
 //! The gradients are never laid out as N × C·D: whatever the options, memory is O(N·(C + D)).
 
+mod cpu;
 mod last_layer;
 mod loss;
 mod per_class;
@@ -169,7 +170,7 @@ impl Glister {
         seed: u64,
         stream: u64,
     ) -> Result<Picks> {
-        let problem = Problem::new(candidates, validation, self);
+        let problem = Problem::new(candidates, validation, self)?;
         match self.greedy {
             Greedy::RGreedy { rounds } => rounds::pick(&problem, units, k, (rounds as i64).min(k)),
             Greedy::Naive => rounds::pick(&problem, units, k, k),

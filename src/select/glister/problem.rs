@@ -1,8 +1,10 @@
 //! One selection problem as tensors: gains at given validation residuals, and the hypothetical step. Runs on any device.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
+use super::cpu;
 use super::{Glister, LastLayer, Loss};
+use crate::error::Result;
 
 /// What stays as it is while samples are taken.
 pub(super) struct Problem<'a> {
@@ -32,16 +34,20 @@ pub(super) struct Gradient {
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn new(candidates: &'a LastLayer, validation: &'a LastLayer, glister: &Glister) -> Self {
-        Self {
+    pub(super) fn new(
+        candidates: &'a LastLayer,
+        validation: &'a LastLayer,
+        glister: &Glister,
+    ) -> Result<Self> {
+        Ok(Self {
             features: &candidates.features,
-            r: glister.loss.residuals(candidates),
+            r: glister.loss.residuals(candidates)?,
             validation,
             targets: glister.loss.targets(validation),
             loss: glister.loss,
             eta: glister.eta,
             linear_layer: glister.linear_layer,
-        }
+        })
     }
 
     pub(super) fn taken_none(&self) -> Taken {
@@ -54,28 +60,28 @@ impl<'a> Problem<'a> {
     }
 
     /// The validation gradient after the step with the samples taken.
-    pub(super) fn gradient(&self, taken: &Taken) -> Gradient {
+    pub(super) fn gradient(&self, taken: &Taken) -> Result<Gradient> {
         let v = &self.validation.features;
         let step = match &taken.weights {
             Some(weights) => v.matmul(&weights.tr()) + &taken.biases, // [M, C]
             None => taken.biases.unsqueeze(0),                        // [1, C]
         };
         let u = &self.validation.logits - step * self.eta;
-        let s = self.loss.residuals_at(&u, &self.targets); // [M, C]
+        let s = self.loss.residuals_at(&u, &self.targets)?; // [M, C]
         let m = s.size()[0] as f64;
-        Gradient {
+        Ok(Gradient {
             biases: s.sum_dim_intlist(0, false, Kind::Float) / m,
             weights: self.linear_layer.then(|| s.tr().matmul(v) / m),
-        }
+        })
     }
 
     /// The gain of every candidate, `f32 [N]`.
-    pub(super) fn gains(&self, gradient: &Gradient) -> Tensor {
+    pub(super) fn gains(&self, gradient: &Gradient) -> Result<Tensor> {
         gains(self.features, &self.r, gradient)
     }
 
     /// The gains of the candidates at `rows`, `f32 [rows]`.
-    pub(super) fn gains_at(&self, gradient: &Gradient, rows: &Tensor) -> Tensor {
+    pub(super) fn gains_at(&self, gradient: &Gradient, rows: &Tensor) -> Result<Tensor> {
         let r = self.r.index_select(0, rows);
         match gradient.weights {
             Some(_) => gains(&self.features.index_select(0, rows), &r, gradient),
@@ -97,14 +103,15 @@ impl<'a> Problem<'a> {
 }
 
 /// r_i·G_b + r_iᵀ G_W e_i for each row i.
-fn gains(features: &Tensor, r: &Tensor, gradient: &Gradient) -> Tensor {
+fn gains(features: &Tensor, r: &Tensor, gradient: &Gradient) -> Result<Tensor> {
     match &gradient.weights {
+        Some(weights) if r.device() == Device::Cpu => cpu::gains(features, r, &gradient.biases, weights),
         Some(weights) => {
             let mut per_class = features.matmul(&weights.tr()); // [N, C]
             per_class += &gradient.biases;
             per_class *= r;
-            per_class.sum_dim_intlist(1, false, Kind::Float)
+            Ok(per_class.sum_dim_intlist(1, false, Kind::Float))
         }
-        None => r.mv(&gradient.biases),
+        None => Ok(r.mv(&gradient.biases)),
     }
 }

@@ -22,7 +22,7 @@ fn pick_with(problem: &Problem<'_>, units: &Units, k: i64, rounds: i64, mut top:
     for round in 0..rounds {
         interrupt::check()?;
         let share = (k - n_picked + rounds - round - 1) / (rounds - round);
-        let of_units = units.mean(problem.gains(&problem.gradient(&taken)));
+        let of_units = units.mean(problem.gains(&problem.gradient(&taken)?)?);
         let (best, best_gains) = top.take(&of_units, share);
         let (rows, shares) = units.rows(&best);
         problem.take(&mut taken, &rows, shares.as_ref());

@@ -80,7 +80,7 @@ pub(super) fn pick(problem: &Problem<'_>, units: &Units, mut draws: Draws) -> Re
             let positions = positions.narrow(0, from, size);
             let sampled = pool.index_select(0, &positions);
             let (rows, shares) = units.rows(&sampled);
-            let gains = problem.gains_at(&problem.gradient(&taken), &rows);
+            let gains = problem.gains_at(&problem.gradient(&taken)?, &rows)?;
             let gains = units.mean_of_rows(gains, shares.as_ref());
             let best = device_keys(&gains, &sampled, n).argmax(0, true); // [1]; no two keys are alike
             let unit = sampled.index_select(0, &best);

@@ -7,6 +7,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::cpu;
 use super::problem::Problem;
 use super::softmax_mean::SoftmaxMean;
 use super::stochastic::Draws;
@@ -159,11 +160,10 @@ fn with_weights(problem: &Problem<'_>, mut draws: Draws) -> Result<Picks> {
         let sampled = Tensor::from_slice(&sampled);
         let e = problem.features.index_select(0, &sampled); // [m, D]
         let r = problem.r.index_select(0, &sampled); // [m, C]
-        let s = problem.loss.residuals_at(&u, &problem.targets); // [M, C]
-        let pairwise = n_sampled * (c + d) <= c * d + d;
+        let s = problem.loss.residuals_at(&u, &problem.targets)?; // [M, C]
+        let pairwise = (n_sampled + 15) / 16 * 16 * d + n_sampled * c < c * d;
         let (mut per_class, moves) = if pairwise {
-            let mut moves = v.matmul(&e.tr()); // 1 + e_i·v_j, [M, m]
-            moves += 1.0;
+            let moves = cpu::products_plus_one(v, &e)?; // 1 + e_i·v_j, [M, m]
             (moves.tr().matmul(&s), Some(moves))
         } else {
             let mut per_class = e.matmul(&s.tr().matmul(v).tr()); // [m, C]
