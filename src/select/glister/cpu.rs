@@ -59,6 +59,19 @@ pub(super) fn softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(probabilities)
 }
 
+/// Takes `amount` off one number in each row of `values`, `f32 [N, C]`: off that in the column which `columns`, `i64 [N]`, names.
+///
+/// # Errors
+/// If they are not on the CPU.
+pub(super) fn subtract_at(values: &mut Tensor, columns: &Tensor, amount: f32) -> Result<()> {
+    let c = values.size2()?.1 as usize;
+    let columns = Vec::<i64>::try_from(columns)?;
+    for (row, column) in floats_mut(values)?.chunks_exact_mut(c).zip(columns) {
+        row[column as usize] -= amount;
+    }
+    Ok(())
+}
+
 /// r_i·(G_b + G_W e_i) of every row: features e `[N, D]`, residuals r `[N, C]`, G_b `[C]`, G_W `[C, D]` to `[N]`, all `f32` on
 /// the CPU.
 ///
@@ -74,12 +87,7 @@ pub(super) fn gains(features: &Tensor, r: &Tensor, g_b: &Tensor, g_w: &Tensor) -
     let columns = pack(floats(&g_w)?, d);
     in_threads(floats_mut(&mut gains)?, ROWS, c * d, |at, gains| {
         let (e, r) = (&e[at * d..][..gains.len() * d], &r[at * c..][..gains.len() * c]);
-        products(e, d, &columns, &mut |row, column, products| {
-            let n_columns = COLUMNS.min(c - column);
-            let (r, g_b) = (&r[row * c + column..][..n_columns], &g_b[column..][..n_columns]);
-            let gain: f32 = products.iter().zip(g_b).zip(r).map(|((product, g), r)| (product + g) * r).sum();
-            if column == 0 { gains[row] = gain } else { gains[row] += gain }
-        });
+        gains_of_rows(e, r, g_b, &columns, d, gains);
     });
     Ok(gains)
 }
@@ -98,11 +106,7 @@ pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor) -> Result<Tensor
     let columns = pack(floats(&others)?, d);
     in_threads(floats_mut(&mut all)?, ROWS * k, d, |at, all| {
         let n_rows = all.len() / k;
-        products(&from[at / k * d..][..n_rows * d], d, &columns, &mut |row, column, products| {
-            let n_columns = COLUMNS.min(k - column);
-            let to = &mut all[row * k + column..][..n_columns];
-            to.iter_mut().zip(products).for_each(|(to, product)| *to = product + 1.0);
-        });
+        products(&from[at / k * d..][..n_rows * d], d, &columns, k, 1.0, all);
     });
     Ok(all)
 }
@@ -141,42 +145,58 @@ fn pack(rows: &[f32], d: usize) -> Vec<f32> {
     packed
 }
 
-/// Products of each row with each column: `give(row, first column of its panel, products)`.
-fn products(rows: &[f32], d: usize, columns: &[f32], give: &mut dyn FnMut(usize, usize, &[f32; COLUMNS])) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the machine has what the function was compiled for.
-        return unsafe { products_avx2(rows, d, columns, give) };
-    }
-    products_with::<{ cfg!(target_arch = "aarch64") }>(rows, d, columns, give);
+/// Declares `$name`, which runs `$with::<fused>` as compiled for the best instructions that this machine has.
+macro_rules! best_of_machine {
+    ($name:ident, $avx2:ident, $with:ident, ($($argument:ident: $type:ty),*)) => {
+        fn $name($($argument: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: the machine has what the function was compiled for.
+                return unsafe { $avx2($($argument),*) };
+            }
+            $with::<{ cfg!(target_arch = "aarch64") }>($($argument),*);
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn $avx2($($argument: $type),*) {
+            $with::<true>($($argument),*);
+        }
+    };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn products_avx2(
-    rows: &[f32],
-    d: usize,
-    columns: &[f32],
-    give: &mut dyn FnMut(usize, usize, &[f32; COLUMNS]),
-) {
-    products_with::<true>(rows, d, columns, give);
-}
+best_of_machine!(softmax_rows, softmax_rows_avx2, softmax_rows_with, (from: &[f32], to: &mut [f32], c: usize));
+best_of_machine!(
+    products,
+    products_avx2,
+    products_with,
+    (rows: &[f32], d: usize, columns: &[f32], k: usize, plus: f32, to: &mut [f32])
+);
+best_of_machine!(
+    gains_of_rows,
+    gains_of_rows_avx2,
+    gains_of_rows_with,
+    (e: &[f32], r: &[f32], g_b: &[f32], columns: &[f32], d: usize, to: &mut [f32])
+);
 
+/// Products of each row with each of `k` columns, `plus` that.
 #[inline(always)]
 fn products_with<const FUSED: bool>(
     rows: &[f32],
     d: usize,
     columns: &[f32],
-    give: &mut dyn FnMut(usize, usize, &[f32; COLUMNS]),
+    k: usize,
+    plus: f32,
+    to: &mut [f32],
 ) {
-    let whole = rows.chunks_exact(ROWS * d);
-    let rest = whole.remainder();
-    for (block, rows) in whole.enumerate() {
-        block_products::<FUSED, ROWS>(rows, d, columns, block * ROWS, give);
+    let n_blocks = rows.len() / d / ROWS;
+    let (rows, rest) = rows.split_at(n_blocks * ROWS * d);
+    let (to, rest_to) = to.split_at_mut(n_blocks * ROWS * k);
+    for (rows, to) in rows.chunks_exact(ROWS * d).zip(to.chunks_exact_mut(ROWS * k)) {
+        block_products::<FUSED, ROWS>(rows, d, columns, k, plus, to);
     }
-    let first = rows.len() / d - rest.len() / d;
-    for (row, values) in rest.chunks_exact(d).enumerate() {
-        block_products::<FUSED, 1>(values, d, columns, first + row, give);
+    for (row, to) in rest.chunks_exact(d).zip(rest_to.chunks_exact_mut(k)) {
+        block_products::<FUSED, 1>(row, d, columns, k, plus, to);
     }
 }
 
@@ -185,44 +205,76 @@ fn block_products<const FUSED: bool, const N: usize>(
     rows: &[f32],
     d: usize,
     columns: &[f32],
-    first_row: usize,
-    give: &mut dyn FnMut(usize, usize, &[f32; COLUMNS]),
+    k: usize,
+    plus: f32,
+    to: &mut [f32],
 ) {
     let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * d..][..d]);
     for (number, panel) in columns.chunks_exact(COLUMNS * d).enumerate() {
-        let mut sums = [[0.0_f32; COLUMNS]; N];
-        for (at, column) in panel.as_chunks::<COLUMNS>().0.iter().enumerate() {
-            for row in 0..N {
-                let value = rows[row][at];
-                for lane in 0..COLUMNS {
-                    sums[row][lane] = multiply_add::<FUSED>(value, column[lane], sums[row][lane]);
-                }
-            }
-        }
+        let panel = &panel.as_chunks::<COLUMNS>().0[..d];
+        let sums = sums_of_rows::<FUSED, N>(rows, panel);
+        let (from, n_columns) = (number * COLUMNS, COLUMNS.min(k - number * COLUMNS));
         for (row, sums) in sums.iter().enumerate() {
-            give(first_row + row, number * COLUMNS, sums);
+            let to = &mut to[row * k + from..][..n_columns];
+            to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum + plus);
         }
     }
+}
+
+/// r_i·(G_b + G_W e_i) of each row, with the rows of G_W packed as columns.
+#[inline(always)]
+fn gains_of_rows_with<const FUSED: bool>(
+    e: &[f32],
+    r: &[f32],
+    g_b: &[f32],
+    columns: &[f32],
+    d: usize,
+    to: &mut [f32],
+) {
+    const AT_ONCE: usize = 8 * ROWS;
+    let c = g_b.len();
+    let mut per_class = vec![0.0; AT_ONCE * c];
+    let blocks = e.chunks(AT_ONCE * d).zip(r.chunks(AT_ONCE * c)).zip(to.chunks_mut(AT_ONCE));
+    for ((e, r), to) in blocks {
+        let per_class = &mut per_class[..to.len() * c];
+        products_with::<FUSED>(e, d, columns, c, 0.0, per_class);
+        for ((per_class, r), to) in per_class.chunks_exact(c).zip(r.chunks_exact(c)).zip(to) {
+            let (p8, p_rest) = per_class.as_chunks::<8>();
+            let ((r8, r_rest), (g8, g_rest)) = (r.as_chunks::<8>(), g_b.as_chunks::<8>());
+            let mut sums = [0.0_f32; 8];
+            for ((p, r), g) in p8.iter().zip(r8).zip(g8) {
+                for lane in 0..8 {
+                    sums[lane] = multiply_add::<FUSED>(p[lane] + g[lane], r[lane], sums[lane]);
+                }
+            }
+            let rest: f32 = p_rest.iter().zip(r_rest).zip(g_rest).map(|((p, r), g)| (p + g) * r).sum();
+            *to = sums.iter().sum::<f32>() + rest;
+        }
+    }
+}
+
+/// For each row, Σ_t row[t]·panel[t]: the sums stay in registers.
+#[inline(always)]
+fn sums_of_rows<const FUSED: bool, const N: usize>(
+    rows: [&[f32]; N],
+    panel: &[[f32; COLUMNS]],
+) -> [[f32; COLUMNS]; N] {
+    let rows = rows.map(|row| &row[..panel.len()]);
+    let mut sums = [[0.0_f32; COLUMNS]; N];
+    for (at, column) in panel.iter().enumerate() {
+        for row in 0..N {
+            let value = rows[row][at];
+            for lane in 0..COLUMNS {
+                sums[row][lane] = multiply_add::<FUSED>(value, column[lane], sums[row][lane]);
+            }
+        }
+    }
+    sums
 }
 
 #[inline(always)]
 fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
-fn softmax_rows(from: &[f32], to: &mut [f32], c: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the machine has what the function was compiled for.
-        return unsafe { softmax_rows_avx2(from, to, c) };
-    }
-    softmax_rows_with::<{ cfg!(target_arch = "aarch64") }>(from, to, c);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn softmax_rows_avx2(from: &[f32], to: &mut [f32], c: usize) {
-    softmax_rows_with::<true>(from, to, c);
 }
 
 #[inline(always)]
@@ -314,13 +366,22 @@ mod tests {
             assert!(largest_difference(&gains(&e, &r, &g_b, &g_w).unwrap(), &expected) < scale);
             let own = products_plus_one(&e, &g_w).unwrap();
             assert!(largest_difference(&own, &(products + 1.0)) < scale);
-            let columns = pack(floats(&g_w).unwrap(), d as usize);
-            products_with::<false>(floats(&e).unwrap(), d as usize, &columns, &mut |row, column, values| {
-                for (at, value) in values.iter().enumerate().take((c as usize - column).min(COLUMNS)) {
-                    let fast = own.double_value(&[row as i64, (column + at) as i64]);
-                    assert!((f64::from(*value) + 1.0 - fast).abs() < scale, "portable");
-                }
-            });
+            let (size, columns) = (d as usize, pack(floats(&g_w).unwrap(), d as usize));
+            let mut portable = vec![0.0; (n * c) as usize];
+            products_with::<false>(floats(&e).unwrap(), size, &columns, c as usize, 1.0, &mut portable);
+            let portable = Tensor::from_slice(&portable).view([n, c]);
+            assert!(largest_difference(&portable, &own) < scale, "portable");
+            let mut portable = vec![0.0; n as usize];
+            let numbers = |tensor| floats(tensor).unwrap();
+            gains_of_rows_with::<false>(
+                numbers(&e),
+                numbers(&r),
+                numbers(&g_b),
+                &columns,
+                size,
+                &mut portable,
+            );
+            assert!(largest_difference(&Tensor::from_slice(&portable), &expected) < scale, "portable");
             let repeated = Tensor::zeros([3 * n + 1], (Kind::Int64, Device::Cpu));
             let same =
                 gains(&e.index_select(0, &repeated), &r.index_select(0, &repeated), &g_b, &g_w).unwrap();

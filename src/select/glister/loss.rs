@@ -35,39 +35,35 @@ impl Loss {
         }
     }
 
-    /// What the logits should be, or their softmax: `f32 [N, C]`.
-    pub(super) fn targets(&self, samples: &LastLayer) -> Tensor {
+    /// The loss's derivative by the logits where they stand at `logits`, `f32 [N, C]`, for samples with these labels.
+    pub(super) fn residuals_at(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         match *self {
             Self::CrossEntropy { label_smoothing } => {
-                let size = samples.logits.size();
-                let spread = label_smoothing / size[1] as f64;
-                let mut targets = Tensor::full(&size, spread, (Kind::Float, samples.logits.device()));
-                targets.scatter_value_(1, &samples.labels.unsqueeze(1), 1.0 - label_smoothing + spread)
-            }
-            Self::SquaredError => samples.labels.reshape(samples.logits.size()),
-        }
-    }
-
-    /// The loss's derivative by the logits where they stand at `logits`, both `f32 [N, C]`.
-    pub(super) fn residuals_at(&self, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::CrossEntropy { .. } => {
                 let on_cpu = logits.device() == Device::Cpu;
-                let mut probabilities =
+                let mut residuals =
                     if on_cpu { cpu::softmax(logits)? } else { logits.softmax(-1, Kind::Float) };
-                probabilities -= targets;
-                Ok(probabilities)
+                if label_smoothing > 0.0 {
+                    residuals -= label_smoothing / logits.size()[1] as f64;
+                }
+                if on_cpu {
+                    cpu::subtract_at(&mut residuals, labels, (1.0 - label_smoothing) as f32)?;
+                } else {
+                    let labels = labels.unsqueeze(1);
+                    let ones = Tensor::ones(labels.size(), (Kind::Float, labels.device()));
+                    let _ = residuals.scatter_add_(1, &labels, &(ones * (label_smoothing - 1.0)));
+                }
+                Ok(residuals)
             }
             Self::SquaredError => {
-                let mut difference = logits - targets;
-                difference *= 2.0;
-                Ok(difference)
+                let mut residuals = logits - labels.reshape(logits.size());
+                residuals *= 2.0;
+                Ok(residuals)
             }
         }
     }
 
     /// The residuals r of samples, `f32 [N, C]`.
     pub(super) fn residuals(&self, samples: &LastLayer) -> Result<Tensor> {
-        self.residuals_at(&samples.logits, &self.targets(samples))
+        self.residuals_at(&samples.logits, &samples.labels)
     }
 }

@@ -12,10 +12,8 @@ pub(super) struct Problem<'a> {
     pub(super) features: &'a Tensor,
     /// Residuals r of the candidates, `f32 [N, C]`.
     pub(super) r: Tensor,
-    /// The validation samples: features v `[M, D]`, logits u `[M, C]`.
+    /// The validation samples: features v `[M, D]`, logits u `[M, C]`, labels.
     pub(super) validation: &'a LastLayer,
-    /// Their targets, `f32 [M, C]`.
-    pub(super) targets: Tensor,
     pub(super) loss: Loss,
     pub(super) eta: f64,
     pub(super) linear_layer: bool,
@@ -43,7 +41,6 @@ impl<'a> Problem<'a> {
             features: &candidates.features,
             r: glister.loss.residuals(candidates)?,
             validation,
-            targets: glister.loss.targets(validation),
             loss: glister.loss,
             eta: glister.eta,
             linear_layer: glister.linear_layer,
@@ -67,7 +64,7 @@ impl<'a> Problem<'a> {
             None => taken.biases.unsqueeze(0),                        // [1, C]
         };
         let u = &self.validation.logits - step * self.eta;
-        let s = self.loss.residuals_at(&u, &self.targets)?; // [M, C]
+        let s = self.loss.residuals_at(&u, &self.validation.labels)?; // [M, C]
         let m = s.size()[0] as f64;
         Ok(Gradient {
             biases: s.sum_dim_intlist(0, false, Kind::Float) / m,

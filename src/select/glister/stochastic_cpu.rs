@@ -103,20 +103,26 @@ enum MeanResidual {
 
 impl MeanResidual {
     fn new(problem: &Problem<'_>) -> Result<Self> {
-        let logits = &problem.validation.logits;
-        let mean = |tensor: &Tensor| Vec::<f64>::try_from(tensor.mean_dim(0, false, Kind::Double));
+        let (logits, labels) = (&problem.validation.logits, &problem.validation.labels);
+        let (n, c) = logits.size2()?;
         Ok(match problem.loss {
-            Loss::CrossEntropy { .. } => {
-                let targets = mean(&problem.targets)?;
-                let zeros = vec![0.0; targets.len()];
+            Loss::CrossEntropy { label_smoothing } => {
+                let counts = Vec::<i64>::try_from(labels.bincount::<Tensor>(None, c))?;
+                let target = |&count: &i64| {
+                    (1.0 - label_smoothing) * count as f64 / n as f64 + label_smoothing / c as f64
+                };
+                let zeros = vec![0.0; counts.len()];
                 Self::Softmax {
                     mean: SoftmaxMean::new(logits)?,
                     shift: zeros.clone(),
-                    targets,
+                    targets: counts.iter().map(target).collect(),
                     probabilities: zeros,
                 }
             }
-            Loss::SquaredError => Self::Linear { at_zero: mean(&((logits - &problem.targets) * 2.0))? },
+            Loss::SquaredError => {
+                let residuals = problem.loss.residuals_at(logits, labels)?;
+                Self::Linear { at_zero: Vec::try_from(residuals.mean_dim(0, false, Kind::Double))? }
+            }
         })
     }
 
@@ -160,7 +166,7 @@ fn with_weights(problem: &Problem<'_>, mut draws: Draws) -> Result<Picks> {
         let sampled = Tensor::from_slice(&sampled);
         let e = problem.features.index_select(0, &sampled); // [m, D]
         let r = problem.r.index_select(0, &sampled); // [m, C]
-        let s = problem.loss.residuals_at(&u, &problem.targets)?; // [M, C]
+        let s = problem.loss.residuals_at(&u, &problem.validation.labels)?; // [M, C]
         let pairwise = (n_sampled + 15) / 16 * 16 * d + n_sampled * c < c * d;
         let (mut per_class, moves) = if pairwise {
             let moves = cpu::products_plus_one(v, &e)?; // 1 + e_i·v_j, [M, m]
