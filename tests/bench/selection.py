@@ -5,7 +5,7 @@ as a process of its own with a limit on its memory, CORDS (`selection.py cords L
 function, in double precision.
 
 What CORDS is given, in its favour: everything in memory, batches of 1,000 by one index operation each (its examples use 20 to
-128; it grows its gradients by one `cat` a batch), a model that is the last layer alone. Budgets are multiples of its 15 rounds:
+128; it grows its gradients by one `cat` a batch), a model that hands out features and logits computed before. Budgets are multiples of its 15 rounds:
 it takes int(budget / 15) a round, too many or, below 15, none for ever. Its Stochastic is stopped after the first picks, and its
 time for all of them is what came before the first pick, plus as many times the mean time of those.
 """
@@ -60,6 +60,8 @@ def make_problem(folder: pathlib.Path, n: int, m: int, d: int, c: int) -> None:
         "weights": layer.weight.detach(),
         "biases": layer.bias.detach(),
     }
+    with torch.no_grad():
+        arrays["train_logits"], arrays["validation_logits"] = layer(train[0]), layer(validation[0])
     for name, tensor in arrays.items():
         np.save(folder / f"{name}.npy", tensor.contiguous().numpy())
 
@@ -130,20 +132,22 @@ def serve_cords(limit_bytes: int) -> None:
                     raise Enough
 
     class LastLayer(torch.nn.Module):
-        def __init__(self, weights, biases):
-            super().__init__()
-            self.layer = torch.nn.Linear(weights.shape[1], weights.shape[0])
-            self.layer.load_state_dict({"weight": weights, "bias": biases})
+        """Hands out features and logits that are there already, side by side: the network's pass is no part of the bench."""
 
-        def forward(self, features, last=False, freeze=False):
-            logits = self.layer(features)
+        def __init__(self, d):
+            super().__init__()
+            self.d = d
+
+        def forward(self, both, last=False, freeze=False):
+            features, logits = both[:, : self.d], both[:, self.d :].detach().requires_grad_()
             return (logits, features) if last else logits
 
         def get_embedding_dim(self):
-            return self.layer.in_features
+            return self.d
 
-    def loader(features, labels):
-        dataset = torch.utils.data.TensorDataset(features, labels)
+    def loader(problem, part):
+        both = torch.cat([problem[f"{part}_features"], problem[f"{part}_logits"]], dim=1)
+        dataset = torch.utils.data.TensorDataset(both, problem[f"{part}_labels"])
         sampler = torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(dataset), BATCH, drop_last=False)
         return torch.utils.data.DataLoader(dataset, sampler=sampler, batch_size=None)
 
@@ -154,9 +158,10 @@ def serve_cords(limit_bytes: int) -> None:
         if folder != request["folder"]:
             folder = request["folder"]
             problem = read_problem(folder)
-            train = loader(problem["train_features"], problem["train_labels"])
-            validation = loader(problem["validation_features"], problem["validation_labels"])
-            model = LastLayer(problem["weights"], problem["biases"])
+            train, validation = loader(problem, "train"), loader(problem, "validation")
+            d, c = problem["train_features"].shape[1], problem["train_logits"].shape[1]
+            del problem
+            model = LastLayer(d)
         strategy = Stopped(
             train,
             validation,
@@ -164,7 +169,7 @@ def serve_cords(limit_bytes: int) -> None:
             torch.nn.CrossEntropyLoss(reduction="none"),
             ETA,
             "cpu",
-            model.layer.out_features,
+            c,
             request["linear_layer"],
             "Supervised",
             request["greedy"],

@@ -1,8 +1,7 @@
 //! Our side of `cargo xtask bench selection`: one selection for each line of JSON on stdin, one line of JSON for its result.
 //!
-//! A request names a folder with `train_features`, `train_labels`, `validation_features`, `validation_labels`, `weights` and
-//! `biases` as `.npy` files, and the selection's settings. What is timed is all that CORDS' `select()` does as well: the last
-//! layer's logits of all samples, and the choice.
+//! A request names a folder with features, logits and labels of the training and validation samples as `.npy` files, and the
+//! selection's settings. What is timed is the choice; the network's pass is part of neither side.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -12,33 +11,28 @@ use anyhow::{Context, Result};
 use glisten::prelude::*;
 use glisten::select::LastLayer;
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-/// The samples as they come out of the network, and its last layer.
+/// What the last layer sees of the samples.
 struct Problem {
-    train: (Tensor, Tensor),
-    validation: (Tensor, Tensor),
-    weights: Tensor,
-    biases: Tensor,
+    train: LastLayer,
+    validation: LastLayer,
 }
 
 impl Problem {
     fn read(folder: &Path) -> Result<Self> {
-        let read = |name: &str| {
-            let file = folder.join(name).with_extension("npy");
+        let read = |part: &str, what: &str| {
+            let file = folder.join(format!("{part}_{what}.npy"));
             Tensor::read_npy(&file).with_context(|| format!("cannot read {}", file.display()))
         };
-        Ok(Self {
-            train: (read("train_features")?, read("train_labels")?.to_kind(Kind::Int64)),
-            validation: (read("validation_features")?, read("validation_labels")?.to_kind(Kind::Int64)),
-            weights: read("weights")?,
-            biases: read("biases")?,
-        })
-    }
-
-    fn last_layer(&self, (features, labels): &(Tensor, Tensor)) -> LastLayer {
-        let logits = tch::no_grad(|| features.linear(&self.weights, Some(&self.biases)));
-        LastLayer { features: features.shallow_clone(), logits, labels: labels.shallow_clone() }
+        let part = |part| {
+            anyhow::Ok(LastLayer {
+                features: read(part, "features")?,
+                logits: read(part, "logits")?,
+                labels: read(part, "labels")?,
+            })
+        };
+        Ok(Self { train: part("train")?, validation: part("validation")? })
     }
 }
 
@@ -74,10 +68,8 @@ fn select(problem: &Problem, request: &Value) -> Result<Value> {
     let glister = Glister { greedy, eta: number("eta")?, linear_layer, ..Default::default() };
     let rss_before = memory::start_peak()?;
     let start = Instant::now();
-    let candidates = problem.last_layer(&problem.train);
-    let validation = problem.last_layer(&problem.validation);
     let budget = number("budget")? as i64;
-    let selection = glister.choose(&candidates, &validation, budget, number("seed")? as u64)?;
+    let selection = glister.choose(&problem.train, &problem.validation, budget, number("seed")? as u64)?;
     let secs = start.elapsed().as_secs_f64();
     let growth_mb = (memory::peak()? - rss_before) / 1e6;
     let indices = Vec::<i64>::try_from(&selection.indices)?;

@@ -7,6 +7,7 @@
 mod evcxr;
 mod kernel;
 mod row;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ pub(crate) use row::{Row, Unit};
 pub(crate) enum Bench {
     /// Notebook cells: Glisten, evcxr_jupyter and bare rustc
     Kernel,
+    /// GLISTER subset selection: Glisten and CORDS
+    Selection,
 }
 
 /// How thoroughly.
@@ -47,12 +50,14 @@ impl Bench {
     fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
+            Self::Selection => "selection",
         }
     }
 
     fn measure(self, folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
         match self {
             Self::Kernel => kernel::measure(folders, effort),
+            Self::Selection => selection::measure(folders, effort),
         }
     }
 }
@@ -123,7 +128,6 @@ pub(crate) fn in_turn(
 ///
 /// # Errors
 /// If venv or pip fails.
-#[allow(dead_code, reason = "for benches whose peer is a Python library")]
 pub(crate) fn python_environment(folders: &Folders, bench: &str, requirements: &str) -> Result<PathBuf> {
     let place = folders.target.join("bench").join("python").join(bench);
     python::Environment { place: &place, requirements, without_dependencies: true }
@@ -134,7 +138,6 @@ pub(crate) fn python_environment(folders: &Folders, bench: &str, requirements: &
 ///
 /// # Errors
 /// If it does not build.
-#[allow(dead_code, reason = "for benches that have an in-process part")]
 pub(crate) fn example(folders: &Folders, name: &str) -> Result<Command> {
     // The whole workspace, as everywhere: other features would compile Polars again.
     let mut cargo = folders.cargo()?;
