@@ -15,7 +15,39 @@ const COLUMNS: usize = 16;
 /// Rows of a product that are worked on at once: with 6, twelve sums stay in registers.
 const ROWS: usize = 6;
 /// Multiply-adds below which another thread is not worth starting.
-const WORTH_A_THREAD: usize = 2_000_000;
+const WORTH_A_THREAD: usize = 4_000_000;
+/// Multiply-adds of one of libtorch's products above which its threads pay.
+const WORTH_ITS_THREADS: i64 = 100_000_000;
+
+/// Keeps libtorch to one thread while it lives. Its threads meet at the end of each operation, and a selection is thousands of
+/// operations of some microseconds: on a machine with other work to do, each meeting waits for the scheduler, and a pick takes
+/// 36 ms in place of 3.
+pub(super) struct OneThread {
+    before: i32,
+}
+
+impl OneThread {
+    /// Unless the products by the validation samples, of M·C·D multiply-adds, are large enough for more.
+    pub(super) fn for_products(multiply_adds: i64) -> Option<Self> {
+        let before = tch::get_num_threads();
+        if before < 2 || multiply_adds > WORTH_ITS_THREADS {
+            return None;
+        }
+        tch::set_num_threads(1);
+        Some(Self { before })
+    }
+}
+
+impl Drop for OneThread {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.before);
+    }
+}
+
+/// How many threads libtorch may use, and so the selection.
+pub(super) fn n_threads() -> usize {
+    tch::get_num_threads().max(1) as usize
+}
 
 /// The numbers of a contiguous `f32` tensor on the CPU.
 pub(super) fn floats(tensor: &Tensor) -> Result<&[f32]> {
@@ -48,14 +80,14 @@ fn check(tensor: &Tensor) -> Result<()> {
 ///
 /// # Errors
 /// If `logits` is not a matrix of `f32` on the CPU.
-pub(super) fn softmax(logits: &Tensor) -> Result<Tensor> {
+pub(super) fn softmax(logits: &Tensor, n_threads: usize) -> Result<Tensor> {
     let (_, c) = logits.size2()?;
     let logits = logits.contiguous();
     let mut probabilities = Tensor::empty(logits.size(), (Kind::Float, Device::Cpu));
     let (from, to) = (floats(&logits)?, floats_mut(&mut probabilities)?);
     let c = c as usize;
     // An exponential is some ten multiply-adds.
-    in_threads(to, c * SOFTMAX_ROWS, 10, |at, to| softmax_rows(&from[at..at + to.len()], to, c));
+    in_threads(n_threads, to, c * SOFTMAX_ROWS, 10, |at, to| softmax_rows(&from[at..at + to.len()], to, c));
     Ok(probabilities)
 }
 
@@ -77,7 +109,13 @@ pub(super) fn subtract_at(values: &mut Tensor, columns: &Tensor, amount: f32) ->
 ///
 /// # Errors
 /// If they are not.
-pub(super) fn gains(features: &Tensor, r: &Tensor, g_b: &Tensor, g_w: &Tensor) -> Result<Tensor> {
+pub(super) fn gains(
+    features: &Tensor,
+    r: &Tensor,
+    g_b: &Tensor,
+    g_w: &Tensor,
+    n_threads: usize,
+) -> Result<Tensor> {
     let (features, r, g_b, g_w) = (features.contiguous(), r.contiguous(), g_b.contiguous(), g_w.contiguous());
     let (n, d) = features.size2()?;
     let c = r.size2()?.1 as usize;
@@ -85,7 +123,7 @@ pub(super) fn gains(features: &Tensor, r: &Tensor, g_b: &Tensor, g_w: &Tensor) -
     let mut gains = Tensor::empty([n], (Kind::Float, Device::Cpu));
     let (e, r, g_b) = (floats(&features)?, floats(&r)?, floats(&g_b)?);
     let columns = pack(floats(&g_w)?, d);
-    in_threads(floats_mut(&mut gains)?, ROWS, c * d, |at, gains| {
+    in_threads(n_threads, floats_mut(&mut gains)?, ROWS, c * d, |at, gains| {
         let (e, r) = (&e[at * d..][..gains.len() * d], &r[at * c..][..gains.len() * c]);
         gains_of_rows(e, r, g_b, &columns, d, gains);
     });
@@ -96,7 +134,7 @@ pub(super) fn gains(features: &Tensor, r: &Tensor, g_b: &Tensor, g_w: &Tensor) -
 ///
 /// # Errors
 /// If they are not.
-pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor) -> Result<Tensor> {
+pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor, n_threads: usize) -> Result<Tensor> {
     let (rows, others) = (rows.contiguous(), others.contiguous());
     let (n, d) = rows.size2()?;
     let m = others.size2()?.0;
@@ -104,17 +142,23 @@ pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor) -> Result<Tensor
     let mut all = Tensor::empty([n, m], (Kind::Float, Device::Cpu));
     let from = floats(&rows)?;
     let columns = pack(floats(&others)?, d);
-    in_threads(floats_mut(&mut all)?, ROWS * k, d, |at, all| {
+    in_threads(n_threads, floats_mut(&mut all)?, ROWS * k, d, |at, all| {
         let n_rows = all.len() / k;
         products(&from[at / k * d..][..n_rows * d], d, &columns, k, 1.0, all);
     });
     Ok(all)
 }
 
-/// Cuts `to` into parts of whole `unit`s, one a thread, and has `work` fill each: with the place where the part begins. `cost`
+/// Cuts `to` into parts of whole `unit`s, at most `n_threads`, each for a thread, and has `work` fill each: with the place where the part begins. `cost`
 /// is that of one number in multiply-adds.
-fn in_threads(to: &mut [f32], unit: usize, cost: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
-    let n_threads = (tch::get_num_threads().max(1) as usize).min(to.len() * cost / WORTH_A_THREAD);
+fn in_threads(
+    n_threads: usize,
+    to: &mut [f32],
+    unit: usize,
+    cost: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let n_threads = n_threads.min(to.len() * cost / WORTH_A_THREAD);
     if n_threads < 2 {
         return work(0, to);
     }
@@ -344,7 +388,7 @@ mod tests {
             tch::manual_seed(n);
             let logits = Tensor::randn([n, c], FLOAT) * 20.0;
             let expected = logits.softmax(-1, Kind::Double);
-            assert!(largest_difference(&softmax(&logits).unwrap(), &expected) < 3e-7, "{n} × {c}");
+            assert!(largest_difference(&softmax(&logits, 2).unwrap(), &expected) < 3e-7, "{n} × {c}");
             let mut portable = vec![0.0; (n * c) as usize];
             softmax_rows_with::<false>(floats(&logits).unwrap(), &mut portable, c as usize);
             let portable = Tensor::from_slice(&portable).view([n, c]);
@@ -363,8 +407,8 @@ mod tests {
             let products = double(&e).matmul(&double(&g_w).tr());
             let expected = ((&products + double(&g_b)) * double(&r)).sum_dim_intlist(1, false, Kind::Double);
             let scale = 1e-6 * (d * c) as f64;
-            assert!(largest_difference(&gains(&e, &r, &g_b, &g_w).unwrap(), &expected) < scale);
-            let own = products_plus_one(&e, &g_w).unwrap();
+            assert!(largest_difference(&gains(&e, &r, &g_b, &g_w, 2).unwrap(), &expected) < scale);
+            let own = products_plus_one(&e, &g_w, 2).unwrap();
             assert!(largest_difference(&own, &(products + 1.0)) < scale);
             let (size, columns) = (d as usize, pack(floats(&g_w).unwrap(), d as usize));
             let mut portable = vec![0.0; (n * c) as usize];
@@ -384,7 +428,7 @@ mod tests {
             assert!(largest_difference(&Tensor::from_slice(&portable), &expected) < scale, "portable");
             let repeated = Tensor::zeros([3 * n + 1], (Kind::Int64, Device::Cpu));
             let same =
-                gains(&e.index_select(0, &repeated), &r.index_select(0, &repeated), &g_b, &g_w).unwrap();
+                gains(&e.index_select(0, &repeated), &r.index_select(0, &repeated), &g_b, &g_w, 2).unwrap();
             let bits: Vec<u32> =
                 Vec::<f32>::try_from(same).unwrap().iter().map(|gain| gain.to_bits()).collect();
             assert!(bits.iter().all(|&bits_of| bits_of == bits[0]));

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Loss;
+use super::{Loss, cpu};
 use crate::error::{Error, Result};
 
 /// What a last layer sees of a set of samples.
@@ -22,7 +22,7 @@ impl LastLayer {
     /// # Errors
     /// [`Error::Argument`] if logits are not `f32 [N, C]`, N above 0.
     pub fn residuals(&self) -> Result<Tensor> {
-        Loss::default().residuals(self)
+        Loss::default().residuals(self, cpu::n_threads())
     }
 
     /// The samples at `indices`.

@@ -36,12 +36,12 @@ impl Loss {
     }
 
     /// The loss's derivative by the logits where they stand at `logits`, `f32 [N, C]`, for samples with these labels.
-    pub(super) fn residuals_at(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    pub(super) fn residuals_at(&self, logits: &Tensor, labels: &Tensor, n_threads: usize) -> Result<Tensor> {
         match *self {
             Self::CrossEntropy { label_smoothing } => {
                 let on_cpu = logits.device() == Device::Cpu;
                 let mut residuals =
-                    if on_cpu { cpu::softmax(logits)? } else { logits.softmax(-1, Kind::Float) };
+                    if on_cpu { cpu::softmax(logits, n_threads)? } else { logits.softmax(-1, Kind::Float) };
                 if label_smoothing > 0.0 {
                     residuals -= label_smoothing / logits.size()[1] as f64;
                 }
@@ -63,7 +63,7 @@ impl Loss {
     }
 
     /// The residuals r of samples, `f32 [N, C]`.
-    pub(super) fn residuals(&self, samples: &LastLayer) -> Result<Tensor> {
-        self.residuals_at(&samples.logits, &samples.labels)
+    pub(super) fn residuals(&self, samples: &LastLayer, n_threads: usize) -> Result<Tensor> {
+        self.residuals_at(&samples.logits, &samples.labels, n_threads)
     }
 }

@@ -106,6 +106,15 @@ struct Picks {
     gains: Tensor,
 }
 
+/// What one greedy selection is run with.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    seed: u64,
+    /// Tells apart selections under one seed.
+    stream: u64,
+    n_threads: usize,
+}
+
 impl Glister {
     /// Chooses `budget` of the candidates (with [`Scope::PerBatch`], as many as whole batches allow), in the order in which
     /// they were picked. Gains are those at the time of picking; GLISTER weighs all that it picks by 1. Ties are broken by the
@@ -123,6 +132,12 @@ impl Glister {
         seed: u64,
     ) -> Result<Selection> {
         self.check()?;
+        let run = Run { seed, stream: 0, n_threads: cpu::n_threads() };
+        let d = if self.linear_layer { validation.features.size().last().copied().unwrap_or(1) } else { 1 };
+        let _one_thread = match validation.logits.device() {
+            Device::Cpu => cpu::OneThread::for_products(validation.logits.numel() as i64 * d),
+            _ => None,
+        };
         let (n, d, c) = candidates.check("candidates", &self.loss, self.linear_layer)?;
         let (_, validation_d, validation_c) =
             validation.check("validation", &self.loss, self.linear_layer)?;
@@ -144,11 +159,11 @@ impl Glister {
         // A guard, unlike tch::no_grad, gives gradients back when something panics.
         let _no_grad = tch::no_grad_guard();
         let picks = match self.scope {
-            Scope::Whole => self.pick(candidates, validation, &Units::samples(n), budget, seed, 0)?,
-            Scope::PerClass => self.choose_per_class(candidates, validation, budget, seed)?,
+            Scope::Whole => self.pick(candidates, validation, &Units::samples(n), budget, run)?,
+            Scope::PerClass => self.choose_per_class(candidates, validation, budget, run)?,
             Scope::PerBatch { batch_size } => {
                 let units = Units::batches(n, batch_size as i64, device);
-                let picks = self.pick(candidates, validation, &units, units.nearest(budget), seed, 0)?;
+                let picks = self.pick(candidates, validation, &units, units.nearest(budget), run)?;
                 units.expand(&picks)
             }
         };
@@ -160,23 +175,22 @@ impl Glister {
         Ok(Selection { indices: picks.units, gains: Some(picks.gains), weights: Some(weights) })
     }
 
-    /// `k` of the units, by the greedy that is set. `stream` tells apart selections under one seed.
+    /// `k` of the units, by the greedy that is set.
     fn pick(
         &self,
         candidates: &LastLayer,
         validation: &LastLayer,
         units: &Units,
         k: i64,
-        seed: u64,
-        stream: u64,
+        run: Run,
     ) -> Result<Picks> {
-        let problem = Problem::new(candidates, validation, self)?;
+        let problem = Problem::new(candidates, validation, self, run.n_threads)?;
         match self.greedy {
             Greedy::RGreedy { rounds } => rounds::pick(&problem, units, k, (rounds as i64).min(k)),
             Greedy::Naive => rounds::pick(&problem, units, k, k),
             Greedy::Stochastic { epsilon } => {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                rng.set_stream(stream);
+                let mut rng = ChaCha8Rng::seed_from_u64(run.seed);
+                rng.set_stream(run.stream);
                 let draws = stochastic::Draws::new(units.len(), k, epsilon, rng);
                 if candidates.logits.device() == Device::Cpu && units.are_samples() {
                     stochastic_cpu::pick(&problem, draws)

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::units::Units;
-use super::{Glister, LastLayer, Picks};
+use super::{Glister, LastLayer, Picks, Run};
 use crate::error::Result;
 
 impl Glister {
@@ -12,7 +12,7 @@ impl Glister {
         candidates: &LastLayer,
         validation: &LastLayer,
         budget: i64,
-        seed: u64,
+        run: Run,
     ) -> Result<Picks> {
         let c = candidates.logits.size()[1];
         let count =
@@ -30,14 +30,8 @@ impl Glister {
                 let rows = order.narrow(0, at, n);
                 let own = (m > 0).then(|| validation.select(&validation_order.narrow(0, validation_at, m)));
                 let judges = own.as_ref().unwrap_or(validation);
-                let picks = self.pick(
-                    &candidates.select(&rows),
-                    judges,
-                    &Units::samples(n),
-                    quota,
-                    seed,
-                    class as u64,
-                )?;
+                let run = Run { stream: class as u64, ..run };
+                let picks = self.pick(&candidates.select(&rows), judges, &Units::samples(n), quota, run)?;
                 units.push(rows.index_select(0, &picks.units));
                 gains.push(picks.gains);
             }

@@ -17,6 +17,8 @@ pub(super) struct Problem<'a> {
     pub(super) loss: Loss,
     pub(super) eta: f64,
     pub(super) linear_layer: bool,
+    /// For what the CPU computes without libtorch.
+    pub(super) n_threads: usize,
 }
 
 /// The sums over the samples taken: Σ r_i `[C]` and, with the weights, Σ r_i ⊗ e_i `[C, D]`.
@@ -36,14 +38,16 @@ impl<'a> Problem<'a> {
         candidates: &'a LastLayer,
         validation: &'a LastLayer,
         glister: &Glister,
+        n_threads: usize,
     ) -> Result<Self> {
         Ok(Self {
             features: &candidates.features,
-            r: glister.loss.residuals(candidates)?,
+            r: glister.loss.residuals(candidates, n_threads)?,
             validation,
             loss: glister.loss,
             eta: glister.eta,
             linear_layer: glister.linear_layer,
+            n_threads,
         })
     }
 
@@ -64,7 +68,7 @@ impl<'a> Problem<'a> {
             None => taken.biases.unsqueeze(0),                        // [1, C]
         };
         let u = &self.validation.logits - step * self.eta;
-        let s = self.loss.residuals_at(&u, &self.validation.labels)?; // [M, C]
+        let s = self.loss.residuals_at(&u, &self.validation.labels, self.n_threads)?; // [M, C]
         let m = s.size()[0] as f64;
         Ok(Gradient {
             biases: s.sum_dim_intlist(0, false, Kind::Float) / m,
@@ -74,15 +78,15 @@ impl<'a> Problem<'a> {
 
     /// The gain of every candidate, `f32 [N]`.
     pub(super) fn gains(&self, gradient: &Gradient) -> Result<Tensor> {
-        gains(self.features, &self.r, gradient)
+        gains(self.features, &self.r, gradient, self.n_threads)
     }
 
     /// The gains of the candidates at `rows`, `f32 [rows]`.
     pub(super) fn gains_at(&self, gradient: &Gradient, rows: &Tensor) -> Result<Tensor> {
         let r = self.r.index_select(0, rows);
         match gradient.weights {
-            Some(_) => gains(&self.features.index_select(0, rows), &r, gradient),
-            None => gains(self.features, &r, gradient),
+            Some(_) => gains(&self.features.index_select(0, rows), &r, gradient, self.n_threads),
+            None => gains(self.features, &r, gradient, self.n_threads),
         }
     }
 
@@ -100,9 +104,11 @@ impl<'a> Problem<'a> {
 }
 
 /// r_i·G_b + r_iᵀ G_W e_i for each row i.
-fn gains(features: &Tensor, r: &Tensor, gradient: &Gradient) -> Result<Tensor> {
+fn gains(features: &Tensor, r: &Tensor, gradient: &Gradient, n_threads: usize) -> Result<Tensor> {
     match &gradient.weights {
-        Some(weights) if r.device() == Device::Cpu => cpu::gains(features, r, &gradient.biases, weights),
+        Some(weights) if r.device() == Device::Cpu => {
+            cpu::gains(features, r, &gradient.biases, weights, n_threads)
+        }
         Some(weights) => {
             let mut per_class = features.matmul(&weights.tr()); // [N, C]
             per_class += &gradient.biases;

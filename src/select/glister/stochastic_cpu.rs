@@ -120,7 +120,7 @@ impl MeanResidual {
                 }
             }
             Loss::SquaredError => {
-                let residuals = problem.loss.residuals_at(logits, labels)?;
+                let residuals = problem.loss.residuals_at(logits, labels, 1)?;
                 Self::Linear { at_zero: Vec::try_from(residuals.mean_dim(0, false, Kind::Double))? }
             }
         })
@@ -166,10 +166,10 @@ fn with_weights(problem: &Problem<'_>, mut draws: Draws) -> Result<Picks> {
         let sampled = Tensor::from_slice(&sampled);
         let e = problem.features.index_select(0, &sampled); // [m, D]
         let r = problem.r.index_select(0, &sampled); // [m, C]
-        let s = problem.loss.residuals_at(&u, &problem.validation.labels)?; // [M, C]
+        let s = problem.loss.residuals_at(&u, &problem.validation.labels, problem.n_threads)?; // [M, C]
         let pairwise = (n_sampled + 15) / 16 * 16 * d + n_sampled * c < c * d;
         let (mut per_class, moves) = if pairwise {
-            let moves = cpu::products_plus_one(v, &e)?; // 1 + e_i·v_j, [M, m]
+            let moves = cpu::products_plus_one(v, &e, problem.n_threads)?; // 1 + e_i·v_j, [M, m]
             (moves.tr().matmul(&s), Some(moves))
         } else {
             let mut per_class = e.matmul(&s.tr().matmul(v).tr()); // [m, C]
