@@ -15,7 +15,13 @@ pub(super) fn pick(problem: &Problem<'_>, units: &Units, k: i64, rounds: i64) ->
     pick_with(problem, units, k, rounds, top)
 }
 
-fn pick_with(problem: &Problem<'_>, units: &Units, k: i64, rounds: i64, mut top: Top) -> Result<Picks> {
+pub(super) fn pick_with(
+    problem: &Problem<'_>,
+    units: &Units,
+    k: i64,
+    rounds: i64,
+    mut top: Top,
+) -> Result<Picks> {
     let mut taken = problem.taken_none();
     let (mut picked, mut gains) = (Vec::new(), Vec::new());
     let mut n_picked = 0;

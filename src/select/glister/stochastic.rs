@@ -94,3 +94,63 @@ pub(super) fn pick(problem: &Problem<'_>, units: &Units, mut draws: Draws) -> Re
     }
     Ok(Picks { units: Tensor::cat(&picked, 0), gains: Tensor::cat(&gains_picked, 0) })
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use tch::Device;
+
+    use super::super::top::Top;
+    use super::super::{Glister, LastLayer, Loss, rounds, stochastic_cpu};
+    use super::*;
+
+    /// The ways for any device against those for the CPU, which the integration tests compare with brute force.
+    #[test]
+    fn any_device_picks_what_the_cpu_picks() {
+        tch::manual_seed(4);
+        let samples = |n: i64| LastLayer {
+            features: Tensor::randn([n, 6], (Kind::Float, Device::Cpu)),
+            logits: Tensor::randn([n, 4], (Kind::Float, Device::Cpu)),
+            labels: Tensor::randint(4, [n], (Kind::Int64, Device::Cpu)),
+        };
+        let (candidates, validation) = (samples(200), samples(50));
+        for linear_layer in [false, true] {
+            for label_smoothing in [0.0, 0.1] {
+                let loss = Loss::CrossEntropy { label_smoothing };
+                let glister = Glister { linear_layer, loss, ..Default::default() };
+                let problem = Problem::new(&candidates, &validation, &glister, 1).unwrap();
+                let draws = || Draws::new(200, 60, 0.01, ChaCha8Rng::seed_from_u64(9));
+                let units = Units::samples(200);
+                let picks = |picks: Picks| Vec::<i64>::try_from(picks.units).unwrap();
+                let on_cpu = picks(stochastic_cpu::pick(&problem, draws()).unwrap());
+                assert_eq!(picks(pick(&problem, &units, draws()).unwrap()), on_cpu);
+                let in_rounds = |top| picks(rounds::pick_with(&problem, &units, 60, 7, top).unwrap());
+                assert_eq!(in_rounds(Top::on_device(200, Device::Cpu)), in_rounds(Top::on_cpu(200)));
+            }
+        }
+    }
+
+    #[test]
+    fn samples_are_of_the_size_asked_for_and_clipped_to_what_is_left() {
+        // 100/20 · ln(1/0.01) = 23.03, and at the end of 100 picks out of 100 fewer are left.
+        let sizes = |n, k, epsilon| {
+            let mut draws = Draws::new(n, k, epsilon, ChaCha8Rng::seed_from_u64(0));
+            let mut sizes = Vec::new();
+            loop {
+                let (mut positions, n_left) = (Vec::new(), draws.n_left() as i64);
+                if !draws.next(&mut positions) {
+                    return sizes;
+                }
+                sizes.push(positions.len());
+                positions.sort_unstable();
+                positions.dedup();
+                assert_eq!(positions.len(), sizes[sizes.len() - 1], "no position twice");
+                assert!(positions.iter().all(|position| (0..n_left).contains(position)));
+            }
+        };
+        assert_eq!(sizes(100, 20, 0.01), [23; 20]);
+        let all = sizes(100, 100, 0.01);
+        assert_eq!((all.len(), all[0], all[95], all[97], all[99]), (100, 4, 4, 3, 1));
+        assert_eq!(sizes(100, 3, 0.999), [1; 3], "at least one");
+    }
+}
