@@ -1,7 +1,10 @@
 //! What a notebook cell sees without importing anything, and what a program of one's own starts with.
 
 pub use crate::analytics::{Chart, RunsExt};
-pub use crate::data::{Dataset, Examples, InputShape, Missing, Split, Splits, TableOptions, Task, Unseen};
+pub use crate::data::{
+    Channels, ClassImbalance, DataSpec, Dataset, Draw, Examples, ImageOptions, InputShape, LabelNoise,
+    Missing, Split, Splits, TableOptions, TableSchema, TargetKind, Task, Unseen,
+};
 pub use crate::error::{Error, Result};
 pub use crate::model::{Architecture, LeNet, Model};
 pub use crate::report::Report;
