@@ -9,6 +9,10 @@ pub struct RunProgress {
     pub experiment: String,
     /// The run's name within it.
     pub run: String,
+    /// The name of the selection strategy, as `glister`.
+    pub strategy: String,
+    /// The share of the training set that an epoch trains on, in (0, 1].
+    pub fraction: f64,
     /// Epochs done.
     pub epoch: usize,
     /// Epochs in all.
@@ -21,12 +25,29 @@ pub struct RunProgress {
     pub images_per_sec: Option<f64>,
 }
 
+/// How far a sweep is, said before its first run and after each one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepProgress {
+    /// The experiment's name.
+    pub experiment: String,
+    /// Runs that are done, those that were done before among them.
+    pub n_done: usize,
+    /// Of these, the runs that this sweep found done before.
+    pub n_reused: usize,
+    /// Runs in all.
+    pub n_runs: usize,
+}
+
 /// Something that shows progress.
 pub trait Listener: Send + Sync {
     /// A run starts, with `epoch` 0, or has finished one more epoch.
     fn run(&self, progress: &RunProgress);
     /// The run has ended: completed, stopped or failed.
     fn run_ended(&self, progress: &RunProgress, status: &str);
+    /// A sweep starts, with `n_done` 0, or one more of its runs is done.
+    fn sweep(&self, _progress: &SweepProgress) {}
+    /// The sweep has ended, be it early.
+    fn sweep_ended(&self, _progress: &SweepProgress) {}
     /// A remark about something long that is not a run ("fetching fashion-mnist with apt-get").
     fn note(&self, text: &str);
 }

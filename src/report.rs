@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use glisten_reports::Options;
+use glisten_reports::summary::Summary;
 
 use crate::error::Result;
 use crate::track::Experiment;
@@ -55,6 +56,15 @@ impl Experiment {
         glisten_reports::write(path, &html)?;
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Ok(Report { path, n_bytes: html.len() })
+    }
+
+    /// The figures of the report, for programs: accuracy, speedup and accuracy lost by strategy and fraction, with their
+    /// intervals, and GLISTER beside fresh random.
+    ///
+    /// # Errors
+    /// As [`Experiment::report`].
+    pub fn summary(&self) -> Result<Summary> {
+        Ok(glisten_reports::summary::summarize(&self.runs()?)?)
     }
 
     /// Versions, devices and threads of the runs, each combination once.

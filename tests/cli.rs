@@ -14,10 +14,12 @@ fn run(command: &mut Command) -> (String, String, Option<i32>) {
 fn help_of_every_command_has_an_example() {
     let (help, _, code) = run(glisten().arg("--help"));
     assert_eq!(code, Some(0));
-    for command in ["train", "sweep", "runs", "report", "data", "doctor"] {
+    for command in ["train", "sweep", "predict", "runs", "report", "data", "doctor"] {
         assert!(help.contains(command), "{help}");
     }
-    for arguments in [&["train"][..], &["sweep"], &["runs"], &["report"], &["data", "fetch"], &["doctor"]] {
+    for arguments in
+        [&["train"][..], &["sweep"], &["predict"], &["runs"], &["report"], &["data", "fetch"], &["doctor"]]
+    {
         let (help, _, code) = run(glisten().args(arguments).arg("--help"));
         assert_eq!(code, Some(0));
         assert!(help.contains("Example"), "{arguments:?}: {help}");
@@ -180,4 +182,62 @@ fn wait_for_completed_runs(path: &Path, n: usize) {
         }
     }
     panic!("no run was completed within a minute");
+}
+
+/// `cargo xtask study lenet --quick` calls the program so, for each data set; and `glisten predict` with what was saved.
+#[test]
+fn a_sweep_of_the_study_writes_its_report_and_figures_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps/lenet-fashion-mnist.toml");
+    let quick = ["--take", "900", "--epochs", "2", "--seeds", "0,1", "--device", "cpu"];
+    let run_sweep = || {
+        run(glisten().current_dir(folder.path()).arg("sweep").arg(&sweep).args(quick).args([
+            "--report",
+            "study.html",
+            "--json",
+            "study.json",
+        ]))
+    };
+    let (text, errors, code) = run_sweep();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("20 runs, 0 of them complete before"), "{text}");
+    let report = std::fs::read_to_string(folder.path().join("study.html")).unwrap();
+    assert!(report.contains("GLISTER beside figures in print"));
+    let figures = std::fs::read(folder.path().join("study.json")).unwrap();
+    let figures: serde_json::Value = serde_json::from_slice(&figures).unwrap();
+    let setting = &figures["summary"]["settings"][0];
+    assert_eq!(setting["rows"].as_array().unwrap().len(), 10);
+    assert_eq!(setting["comparisons"].as_array().unwrap().len(), 3);
+    let beside = figures["beside_published"][0].as_array().unwrap();
+    assert_eq!(beside.len(), 3);
+    assert!(beside.iter().all(|row| row["faster"].is_boolean() && row["more_accurate"].is_boolean()));
+    assert!(run_sweep().0.contains("20 runs, 20 of them complete before"));
+
+    let (text, errors, code) = run(glisten().current_dir(folder.path()).args([
+        "train",
+        "fashion-mnist",
+        "--take",
+        "900",
+        "--epochs",
+        "1",
+        "--save",
+        "model.safetensors",
+    ]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("model: model.safetensors"), "{text}");
+    let (text, errors, code) = run(glisten().current_dir(folder.path()).args([
+        "predict",
+        "model.safetensors",
+        "fashion-mnist",
+        "--csv",
+        "predictions.csv",
+    ]));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("of 10000 samples") && text.contains("Ankle boot"), "{text}");
+    let csv = std::fs::read_to_string(folder.path().join("predictions.csv")).unwrap();
+    assert!(csv.starts_with("class,probability,") && csv.lines().count() == 10_001);
+    let (_, errors, code) =
+        run(glisten().current_dir(folder.path()).args(["predict", "study.json", "mnist"]));
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("study.json: expected a model saved by Glisten"), "{errors}");
 }

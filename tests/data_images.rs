@@ -39,7 +39,7 @@ impl Numbers {
     /// A copy of `bytes`, cut off or with some bytes changed.
     fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
-        if self.next() % 3 == 0 {
+        if self.next().is_multiple_of(3) {
             bytes.truncate(self.next() % bytes.len());
         } else {
             for _ in 0..1 + self.next() % 4 {

@@ -1,5 +1,6 @@
 //! Tables from dataframes, CSV and Parquet files: what columns become, what is refused, and ten kinds of broken files.
 
+use std::f64::consts::SQRT_2;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,9 +70,9 @@ fn data_csv_columns_become_features() {
     near(
         &rows(&data.train.inputs),
         &[
-            &[-1.414_213_562_373_095, -0.928_476_690_885_259_4, 0.0, 1.0, 0.0, 0.0, 1.0],
+            &[-SQRT_2, -0.928_476_690_885_259_4, 0.0, 1.0, 0.0, 0.0, 1.0],
             &[0.0, -0.557_086_014_531_155_6, 0.0, 0.0, 1.0, 1.0, 0.0],
-            &[1.414_213_562_373_095, -0.185_695_338_177_051_86, 0.0, 1.0, 0.0, 0.0, 1.0],
+            &[SQRT_2, -0.185_695_338_177_051_86, 0.0, 1.0, 0.0, 0.0, 1.0],
             &[0.0, 1.671_258_043_593_467, 1.0, 0.0, 0.0, 1.0, 0.0],
         ],
     );

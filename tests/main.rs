@@ -1,5 +1,6 @@
 //! The integration tests of the pipeline, one binary so that they link once.
 
+mod checkpoint; // killed at any moment, resumed, and checkpoints that cannot be written or used
 mod cli; // the `glisten` program as its users call it
 mod data_fetch; // fetching, and every way it can go wrong
 mod data_files; // reading and fetching data sets, and ten kinds of broken files
@@ -10,11 +11,14 @@ mod data_tables; // tables: CSV, Parquet, dataframes
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for
+mod loader; // warm starts, pools, the cheap mode
 mod notebook; // the example notebook through the kernel, with nbclient
 mod operators; // own operators against libtorch's, value and gradient
 mod pipeline; // fit, store, analytics: one seed one result
 mod report_in_browser; // the report in headless Chromium
-mod selection; // GLISTER's picks against brute force with autograd
+mod selection; // what GLISTER promises, its errors, and the loader that uses it
+mod selection_exactness; // GLISTER's picks against brute force with autograd
 mod store; // writers in several processes, kill -9
 mod support; // what several of these need
+mod trained_model; // saved, loaded, predicting
 mod training; // every model and every setting of a step

@@ -59,6 +59,26 @@ fn the_notebook_about_data_of_ones_own_runs_through_the_kernel() {
 }
 
 #[test]
+fn the_notebook_of_the_lenet_study_runs_through_the_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweeps = folder.path().join("sweeps");
+    std::fs::create_dir(&sweeps).unwrap();
+    let sweep = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps/lenet-fashion-mnist.toml");
+    std::fs::copy(sweep, sweeps.join("lenet-fashion-mnist.toml")).unwrap();
+    let parameters = "let sweep_file = \"sweeps/lenet-fashion-mnist.toml\";\nlet take: Option<usize> = Some(1_500);\n\
+                      let epochs: usize = 2;\nlet seeds: Vec<u64> = vec![0];";
+    let (log, text) =
+        run("02-lenet-study.ipynb", |notebook| with_parameters(notebook, parameters), folder.path());
+    let outputs = outputs(&text);
+    assert!(outputs.iter().all(|output| output["output_type"] != "error"), "{log}");
+    let html: String = outputs.iter().map(|output| output["data"]["text/html"].to_string()).collect();
+    for expected in ["fixed-random", "times chosen", "mean gain", "Ankle boot", "probability"] {
+        assert!(html.contains(expected), "{expected}: {html}");
+    }
+    assert!(folder.path().join("report.html").is_file() && folder.path().join("lenet.safetensors").is_file());
+}
+
+#[test]
 fn the_example_notebook_runs_through_the_kernel() {
     let folder = tempfile::tempdir().unwrap();
     let parameters = "let n_images: usize = 1_500;\nlet epochs: usize = 2;\nlet seeds: u64 = 1;";

@@ -102,6 +102,8 @@ fn one_seed_gives_one_result_whatever_ran_before() {
     for (number, select) in [
         Select::full(),
         Select::glister(0.3).select_every(2),
+        Select::glister(0.3).pool(2.0).select_every(1).kappa(0.5),
+        Select::glister(0.3).remembered(true).select_every(1).validation_samples(50),
         Select::fresh_random(0.3),
         Select::fixed_random(0.3),
     ]
@@ -151,7 +153,7 @@ fn a_stopped_run_is_stored_with_its_metrics_and_resume_does_what_is_missing() {
     assert_eq!((record.status, record.metrics["train:loss"].count), (Status::Stopped, 2));
 
     let fitted = trainer(&data).fit(&data, &study).unwrap();
-    assert!(!fitted.reused, "a stopped run is done again");
+    assert!(!fitted.reused, "a stopped run without a checkpoint is done again");
     let again = trainer(&data).fit(&data, &study).unwrap();
     assert!(again.reused, "a completed one is not");
     assert_eq!((again.run.as_str(), again.test_accuracy), (fitted.run.as_str(), fitted.test_accuracy));
@@ -193,11 +195,81 @@ fn what_cannot_be_trained_is_said_before_anything_is_stored() {
         (trainer(&data).select(Select::glister(f64::NAN)), "fraction"),
         (trainer(&data).select(Select::glister(0.5).select_every(0)), "select_every"),
         (trainer(&data).select(Select::glister(0.5).rounds(0)), "rounds"),
+        (trainer(&data).select(Select::glister(0.5).kappa(1.0)), "kappa"),
+        (trainer(&data).select(Select::glister(0.5).pool(0.9)), "pool"),
+        (trainer(&data).select(Select::glister(0.5).validation_samples(0)), "validation_samples"),
     ] {
         let message = trainer.fit(&data, &study).unwrap_err().to_string();
         assert!(message.starts_with(name), "{message}");
     }
     assert!(store.run_records(None).unwrap().is_empty());
+}
+
+#[test]
+fn a_label_out_of_range_in_any_part_is_said_before_anything_is_stored() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let study = Experiment::create_in(&store, "wrong").unwrap();
+    for (part, label) in [("training set", 10), ("validation set", -1), ("test set", 12)] {
+        let mut data = split_bars(600);
+        let examples = match part {
+            "training set" => &mut data.train,
+            "validation set" => &mut data.validation,
+            _ => data.test.as_mut().unwrap(),
+        };
+        examples.labels = examples.labels.copy();
+        let _ = examples.labels.get(3).fill_(label);
+        let message = trainer(&data).fit(&data, &study).unwrap_err().to_string();
+        assert_eq!(message, format!("labels of the {part}: expected 0 to 9, got {label}"));
+    }
+    assert!(store.run_records(None).unwrap().is_empty());
+}
+
+/// A class that training never sees, one sample to validate by, and a budget that rounds to none.
+#[test]
+fn scarce_data_is_trained_on_all_the_same() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let study = Experiment::create_in(&store, "scarce").unwrap();
+    let mut data = split_bars(600);
+    let others = Vec::<i64>::try_from(data.train.labels.ne(3).nonzero().flatten(0, -1)).unwrap();
+    data.train = data.train.select(&others).unwrap();
+    trainer(&data).select(Select::glister(0.3)).fit(&data, &study).unwrap();
+    data.validation = data.validation.take(1).unwrap();
+    let fitted = trainer(&data).select(Select::glister(0.3)).fit(&data, &study).unwrap();
+    assert!([0.0, 1.0].contains(&fitted.validation_accuracy.unwrap()));
+    trainer(&data).select(Select::glister(1e-6).select_every(1)).fit(&data, &study).unwrap();
+    trainer(&data).select(Select::glister(1e-6).remembered(true)).fit(&data, &study).unwrap();
+}
+
+#[test]
+fn a_warm_start_has_the_epochs_that_it_says_and_its_schedule_is_stretched_over_them() {
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let study = Experiment::create_in(&store, "warm").unwrap();
+    let data = split_bars(600);
+    // int(0.5 · 8) = 4, ⌈4 · 0.25⌉ = 1 full epoch and 4 on a quarter.
+    let select = Select::glister(0.25).kappa(0.5).select_every(2);
+    let fitted = trainer(&data).epochs(8).select(select).fit(&data, &study).unwrap();
+    let record = store.run_records(Some("warm")).unwrap().remove(0);
+    assert_eq!(record.metrics["train:loss"].count, 5);
+    assert_eq!(record.parameters["kappa"], Parameter::Number(0.5));
+    let kept = study.run(&fitted.run).unwrap().selection_records().unwrap();
+    assert_eq!(
+        kept.iter().map(|one| (one.epoch, one.indices.len())).collect::<Vec<_>>(),
+        [(2, 120), (4, 120)]
+    );
+    assert!(kept.iter().all(|one| one.gains.is_some()));
+    let random =
+        trainer(&data).select(Select::fresh_random(0.25)).keep_selections(true).fit(&data, &study).unwrap();
+    let kept = study.run(&random.run).unwrap().selection_records().unwrap();
+    assert_eq!(
+        kept.iter().map(|one| (one.epoch, one.gains.is_none())).collect::<Vec<_>>(),
+        [(1, true), (2, true), (3, true)]
+    );
+    let silent =
+        trainer(&data).select(Select::glister(0.25)).keep_selections(false).fit(&data, &study).unwrap();
+    assert!(study.run(&silent.run).unwrap().selections().unwrap().height() == 0);
 }
 
 /// 28 × 40, 8 × 8 and 1 × 1 images, 33 × 31 ones in colour.
@@ -271,6 +343,26 @@ fn a_sweep_does_every_pair_with_every_seed_once() {
             "experiment = \"x\"\ndata = \"mnist\"\nmodel = \"resnet\"\nselections = []\nfractions = []",
             "resnet",
         ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5]\n[glister]\npol = 2.0",
+            "unknown field `pol`",
+        ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5]\n[glister]\nkappa = 1.5",
+            "kappa",
+        ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\n[augment]\nflips = true",
+            "unknown field `flips`",
+        ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nprecision = \"fp16\"",
+            "unknown variant `fp16`",
+        ),
+        (
+            "experiment = \"x\"\ndata = \"mnist\"\nselections = []\nfractions = []\nlabel_smoothing = 1.5",
+            "label_smoothing",
+        ),
         ("experiment = \"x", "a sweep in TOML"),
     ];
     for (text, expected) in wrong {
@@ -281,6 +373,21 @@ fn a_sweep_does_every_pair_with_every_seed_once() {
     std::fs::write(&path, "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5]\n[glister]\nselect_every = 3").unwrap();
     let sweep = Sweep::from_file(&path).unwrap();
     assert_eq!(sweep.selections().unwrap(), [Select::full(), Select::glister(0.5).select_every(3)]);
+    let text = "experiment = \"x\"\ndata = \"mnist\"\nselections = [\"glister\"]\nfractions = [0.5, 0.1]\nfull = false
+        [glister]\npool = 2.0\nkappa = 0.2\n[[glister_for]]\nfraction = 0.1\noptions = { pool = 1.5, remembered = true }";
+    std::fs::write(&path, text).unwrap();
+    let half = Select::glister(0.5).pool(2.0).kappa(0.2);
+    let tenth = Select::glister(0.1).pool(1.5).kappa(0.2).remembered(true);
+    assert_eq!(Sweep::from_file(&path).unwrap().selections().unwrap(), [half, tenth]);
+    std::fs::write(&path, text.replace("fraction = 0.1", "fraction = 0.2")).unwrap();
+    let message = Sweep::from_file(&path).unwrap_err().to_string();
+    assert!(message.contains("glister_for.fraction"), "{message}");
+    let sweeps = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps");
+    for data in ["mnist", "fashion-mnist", "cifar10"] {
+        let sweep = Sweep::from_file(sweeps.join(format!("lenet-{data}.toml"))).unwrap();
+        assert_eq!((sweep.selections().unwrap().len(), sweep.seeds.len()), (10, 3));
+        assert_eq!(sweep.published.len(), 3);
+    }
     let example =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps/how-much-data.toml");
     assert_eq!(Sweep::from_file(example).unwrap().selections().unwrap().len(), 7);

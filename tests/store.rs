@@ -184,3 +184,131 @@ fn writers_in_several_processes_wait_for_one_another() {
         assert_eq!((record.status, record.metrics["loss"].count), (Status::Completed, STEPS as u64));
     }
 }
+
+/// A store as version 1 left it: without the table of selections.
+#[test]
+fn a_store_of_the_version_before_is_opened_and_gets_what_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    {
+        let store = Store::open(&path).unwrap();
+        let mut run = Experiment::create_in(&store, "old").unwrap().start_run("run").unwrap();
+        run.log_metric("loss", 0.5, 1).unwrap();
+        run.complete().unwrap();
+    }
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE selections; PRAGMA user_version = 1;").unwrap();
+    drop(connection);
+    let store = Store::open(&path).unwrap();
+    let study = Experiment::open_in(&store, "old").unwrap();
+    assert_eq!(store.run_records(None).unwrap()[0].metrics["loss"].last, 0.5, "nothing is lost");
+    assert!(study.run("run").unwrap().selections().unwrap().height() == 0);
+    let run = study.start_run("new").unwrap();
+    run.log_selection(1, &selection(&[3, 1], Some(&[0.5, 0.25]))).unwrap();
+    assert_eq!(run.selection_records().unwrap().len(), 1);
+    drop(Store::open(&path).unwrap());
+}
+
+fn selection(indices: &[i64], gains: Option<&[f32]>) -> glisten::select::Selection {
+    glisten::select::Selection {
+        indices: tch::Tensor::from_slice(indices),
+        gains: gains.map(tch::Tensor::from_slice),
+        weights: None,
+    }
+}
+
+#[test]
+fn selections_come_back_as_a_dataframe_and_one_of_the_same_epoch_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let study = Experiment::create_in(&store, "study").unwrap();
+    let mut run = study.start_run("a").unwrap();
+    run.log_selection(4, &selection(&[70_000, 2, 9], None)).unwrap();
+    run.log_selection(1, &selection(&[1], Some(&[9.0]))).unwrap();
+    run.log_selection(1, &selection(&[7, 3, 5], Some(&[0.1, f32::NAN, -2.5]))).unwrap();
+    run.complete().unwrap();
+    let frame = study.run("a").unwrap().selections().unwrap();
+    let column = |name: &str| frame.column(name).unwrap();
+    let whole = |name: &str| column(name).i64().unwrap().iter().map(Option::unwrap).collect::<Vec<_>>();
+    assert_eq!(whole("epoch"), [1, 1, 1, 4, 4, 4]);
+    assert_eq!(whole("index"), [3, 5, 7, 2, 9, 70_000]);
+    let gains: Vec<Option<f32>> = column("gain").f32().unwrap().iter().collect();
+    assert_eq!(gains, [None, Some(-2.5), Some(0.1), None, None, None]);
+    assert_eq!(column("weight").null_count(), 6);
+    let message = study.run("b").unwrap_err().to_string();
+    assert!(message.contains("no run named 'b'"), "{message}");
+    let message = run.log_selection(1, &selection(&[-1], None)).unwrap_err().to_string();
+    assert!(message.contains("positions from 0"), "{message}");
+}
+
+#[test]
+fn a_selection_that_was_kept_survives_kill_9() {
+    const N: i64 = 5000;
+    let every_third: Vec<i64> = (0..N).map(|at| 3 * at).collect();
+    let gains: Vec<f32> = (0..N).map(|at| (at as f32).sin()).collect();
+    if let Some(store) = child_store() {
+        let run = Experiment::create_in(&store, "killed").unwrap().start_run("run").unwrap();
+        for epoch in 1.. {
+            run.log_selection(epoch, &selection(&every_third, Some(&gains))).unwrap();
+            println!("kept {epoch}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let mut process = child("store::a_selection_that_was_kept_survives_kill_9", &path).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let last: i64 = lines
+        .filter_map(|line| line.rsplit_once("kept ").map(|(_, epoch)| epoch.parse().unwrap()))
+        .find(|&epoch| epoch == 20)
+        .unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let store = Store::open(&path).unwrap();
+    let records =
+        Experiment::open_in(&store, "killed").unwrap().run("run").unwrap().selection_records().unwrap();
+    assert!(records.len() as i64 >= last);
+    for record in records {
+        assert_eq!(record.indices.iter().map(|&at| i64::from(at)).collect::<Vec<_>>(), every_third);
+        assert_eq!(record.gains.as_deref(), Some(&gains[..]));
+    }
+}
+
+#[test]
+fn a_selection_whose_bytes_are_broken_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let store = Store::open(&path).unwrap();
+    let run = Experiment::create_in(&store, "broken").unwrap().start_run("run").unwrap();
+    run.log_selection(3, &selection(&[1, 2, 3], None)).unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute("UPDATE selections SET samples = x'0102'", [])
+        .unwrap();
+    let message = run.selection_records().unwrap_err().to_string();
+    assert!(message.contains("a selection of 3 samples at epoch 3"), "{message}");
+}
+
+/// What the README says a kept selection costs, from picks as scattered, and gains as rough, as any can be.
+#[test]
+fn a_kept_selection_takes_four_bytes_a_sample_and_one_more() {
+    use rand::{Rng, SeedableRng, seq::SliceRandom};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    for fraction in [0.1, 0.3, 0.5] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let run =
+            Experiment::create_in(&Store::open(&path).unwrap(), "cost").unwrap().start_run("run").unwrap();
+        let mut all: Vec<i64> = (0..54_000).collect();
+        all.shuffle(&mut random);
+        let chosen = &all[..(54_000.0 * fraction) as usize];
+        let gains: Vec<f32> = chosen.iter().map(|_| random.gen_range(-0.01_f32..0.1)).collect();
+        let started = std::time::Instant::now();
+        run.log_selection(1, &selection(chosen, Some(&gains))).unwrap();
+        let elapsed = started.elapsed();
+        let sql = "SELECT length(samples) + length(gains) FROM selections";
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let n_bytes: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        println!("{} samples with gains: {n_bytes} bytes, {elapsed:.1?}", chosen.len());
+        assert!(n_bytes < 5 * chosen.len() as i64, "{n_bytes} bytes for {} samples", chosen.len());
+    }
+}

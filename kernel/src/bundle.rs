@@ -71,6 +71,22 @@ impl Bundle {
         Ok(())
     }
 
+    /// The compiler, once [`Self::check_compiler`] has found it.
+    pub(crate) fn compiler(&self) -> &Path {
+        &self.rustc
+    }
+
+    /// The cargo that goes with it.
+    pub(crate) fn cargo(&self) -> PathBuf {
+        let beside = self.rustc.with_file_name("cargo");
+        if beside.is_file() { beside } else { PathBuf::from("cargo") }
+    }
+
+    /// All that `rustc -vV` said when the bundle was made.
+    pub(crate) fn rustc_says(&self) -> &str {
+        &self.about.rustc
+    }
+
     /// The shared library with everything that cells link to.
     pub(crate) fn prelude(&self) -> PathBuf {
         self.folder.join("libglisten_prelude.so")

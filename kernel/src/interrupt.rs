@@ -2,13 +2,21 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::calls::Calls;
 use crate::eval::rustc::Compiler;
-use crate::worker::Reply;
+use crate::worker::{Publish, Reply};
 
-/// How long a cell may take to end after it was asked to, before its process is ended.
+/// How long a cell may take to end after it was asked to, before its process is ended. Time within a call of Glisten's, which
+/// looks for the stop button itself, does not count.
 const GRACE: Duration = Duration::from_secs(3);
+/// How often the cell is looked after meanwhile.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What the user reads when Glisten takes long to come to its next look.
+const PATIENCE: &str = "stopping: Glisten ends as soon as the batch at work is through, which cannot be broken off. \
+                        Press stop once more to end the process at once; the variables are lost then\n";
 
 /// What a session is doing now, seen from other threads.
 #[derive(Default)]
@@ -22,6 +30,8 @@ struct Now {
     /// Counts cells, so that a stop that comes late does not hit the next one.
     serial: u64,
     interrupted: bool,
+    /// The user knows that pressing once more ends the process.
+    warned: bool,
 }
 
 #[derive(Default)]
@@ -29,10 +39,20 @@ enum Phase {
     #[default]
     Idle,
     Compiling(Arc<Compiler>),
-    Running {
-        pid: i32,
-        mailbox: Sender<Reply>,
-    },
+    Running(Running),
+}
+
+/// What can be done about a cell that runs.
+#[derive(Clone)]
+pub(crate) struct Running {
+    /// The worker's process, whose group it leads.
+    pub(crate) pid: i32,
+    /// Where the worker's replies arrive.
+    pub(crate) mailbox: Sender<Reply>,
+    /// Whether it is within a call of Glisten's.
+    pub(crate) calls: Arc<Calls>,
+    /// Where the user is told something.
+    pub(crate) publish: Arc<dyn Publish>,
 }
 
 impl Interrupts {
@@ -40,14 +60,14 @@ impl Interrupts {
     pub(crate) fn compiling(&self, compiler: &Arc<Compiler>) {
         let mut now = self.lock();
         compiler.begin();
-        *now =
-            Now { phase: Phase::Compiling(Arc::clone(compiler)), serial: now.serial + 1, interrupted: false };
+        let phase = Phase::Compiling(Arc::clone(compiler));
+        *now = Now { phase, serial: now.serial + 1, ..Now::default() };
     }
 
-    /// The cell is about to run in process `pid`; false if it was interrupted before.
-    pub(crate) fn running(&self, pid: i32, mailbox: Sender<Reply>) -> bool {
+    /// The cell is about to run; false if it was interrupted before.
+    pub(crate) fn running(&self, running: Running) -> bool {
         let mut now = self.lock();
-        now.phase = Phase::Running { pid, mailbox };
+        now.phase = Phase::Running(running);
         !now.interrupted
     }
 
@@ -60,8 +80,8 @@ impl Interrupts {
 
     /// Hands the user's answer to the running cell.
     pub(crate) fn answer(&self, text: String) {
-        if let Phase::Running { mailbox, .. } = &self.lock().phase {
-            let _ = mailbox.send(Reply::Answer(text));
+        if let Phase::Running(running) = &self.lock().phase {
+            let _ = running.mailbox.send(Reply::Answer(text));
         }
     }
 
@@ -71,15 +91,14 @@ impl Interrupts {
         match &now.phase {
             Phase::Idle => return,
             Phase::Compiling(compiler) => compiler.stop(),
-            Phase::Running { pid, .. } => {
+            Phase::Running(running) if now.warned => running.kill(),
+            Phase::Running(running) => {
                 // SAFETY: the worker is waited for only after the phase has changed, so the id is still its own.
-                unsafe { libc::kill(*pid, libc::SIGINT) };
-                let serial = now.serial;
-                let this = Arc::clone(self);
-                std::thread::spawn(move || {
-                    std::thread::sleep(GRACE);
-                    this.end_worker_of(serial);
-                });
+                unsafe { libc::kill(running.pid, libc::SIGINT) };
+                if !now.interrupted {
+                    let (this, serial) = (Arc::clone(self), now.serial);
+                    std::thread::spawn(move || this.see_to_the_end_of(serial));
+                }
             }
         }
         now.interrupted = true;
@@ -90,24 +109,42 @@ impl Interrupts {
         match &self.lock().phase {
             Phase::Idle => {}
             Phase::Compiling(compiler) => compiler.stop(),
-            // SAFETY: as above.
-            Phase::Running { pid, .. } => unsafe {
-                libc::kill(-*pid, libc::SIGKILL);
-            },
+            Phase::Running(running) => running.kill(),
         }
     }
 
-    fn end_worker_of(&self, serial: u64) {
-        let now = self.lock();
-        if let Phase::Running { pid, .. } = now.phase
-            && now.serial == serial
-        {
-            // SAFETY: as above.
-            unsafe { libc::kill(-pid, libc::SIGKILL) };
+    /// Gives the cell [`GRACE`] outside Glisten's calls, and within them as long as they take.
+    fn see_to_the_end_of(&self, serial: u64) {
+        let pressed = Instant::now();
+        let mut left = GRACE;
+        loop {
+            std::thread::sleep(TICK);
+            let mut now = self.lock();
+            let Phase::Running(running) = &now.phase else { return };
+            if now.serial != serial {
+                return;
+            }
+            if !running.calls.any() {
+                left = left.saturating_sub(TICK);
+                if left.is_zero() {
+                    running.kill();
+                    return;
+                }
+            } else if !now.warned && pressed.elapsed() >= GRACE {
+                running.publish.stream(true, PATIENCE);
+                now.warned = true;
+            }
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    fn kill(&self) {
+        // SAFETY: the worker is waited for only after the phase has changed, so the id is still its own.
+        unsafe { libc::kill(-self.pid, libc::SIGKILL) };
     }
 }

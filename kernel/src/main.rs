@@ -4,6 +4,8 @@
 //! this executable starts as `glisten-kernel worker` and which may die without taking the kernel along.
 
 mod bundle;
+mod calls;
+mod deps;
 mod docs;
 mod eval;
 mod install;

@@ -3,15 +3,17 @@
 use std::io::{PipeWriter, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
+use crate::calls::{CALLS, Calls};
+use crate::interrupt::Running;
 use crate::pump;
 
 /// The environment variable that tells a worker where its replies go.
@@ -49,7 +51,7 @@ pub(crate) struct Worker {
     child: Child,
     requests: PipeWriter,
     replies: Receiver<Reply>,
-    mailbox: Sender<Reply>,
+    running: Running,
 }
 
 impl Worker {
@@ -61,6 +63,8 @@ impl Worker {
         let (request_reader, requests) = std::io::pipe()?;
         let (reply_reader, reply_writer) = std::io::pipe()?;
         let reply_fd = reply_writer.as_raw_fd();
+        let calls = Arc::new(Calls::new()?);
+        let calls_fd = calls.descriptor();
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("worker")
@@ -68,6 +72,7 @@ impl Worker {
             .env("LD_LIBRARY_PATH", bundle.library_path())
             .envs(short_spin())
             .env(REPLIES, reply_fd.to_string())
+            .env(CALLS, calls_fd.to_string())
             .stdin(request_reader)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -76,6 +81,7 @@ impl Worker {
         unsafe {
             command.pre_exec(move || {
                 libc::fcntl(reply_fd, libc::F_SETFD, 0);
+                libc::fcntl(calls_fd, libc::F_SETFD, 0);
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 // The kernel has blocked signals for its own thread that waits for them; a child inherits that.
                 let mut none = std::mem::zeroed();
@@ -89,26 +95,22 @@ impl Worker {
         let stdout: OwnedFd = child.stdout.take().context("the worker has no stdout")?.into();
         let stderr: OwnedFd = child.stderr.take().context("the worker has no stderr")?.into();
         let (mailbox, replies) = channel();
-        pump::start(stdout, stderr, reply_reader.into(), publish, mailbox.clone());
-        Ok(Self { child, requests, replies, mailbox })
+        pump::start(stdout, stderr, reply_reader.into(), Arc::clone(&publish), mailbox.clone());
+        let running = Running { pid: child.id().cast_signed(), mailbox, calls, publish };
+        Ok(Self { child, requests, replies, running })
     }
 
-    /// The process id, which is also its group's.
-    pub(crate) fn pid(&self) -> i32 {
-        self.child.id().cast_signed()
+    /// What other threads need to stop it and to answer it.
+    pub(crate) fn running(&self) -> Running {
+        self.running.clone()
     }
 
-    /// Where other threads put [`Reply::Answer`].
-    pub(crate) fn mailbox(&self) -> Sender<Reply> {
-        self.mailbox.clone()
-    }
-
-    /// Asks it to load `library` and call `symbol`.
+    /// Asks it to load `library`, with those that it `needs` before it, and call `symbol`.
     ///
     /// # Errors
     /// If the worker is gone.
-    pub(crate) fn run(&mut self, library: &Path, symbol: &str) -> std::io::Result<()> {
-        self.send(&json!({"op": "run", "library": library, "symbol": symbol}))
+    pub(crate) fn run(&mut self, needs: &[PathBuf], library: &Path, symbol: &str) -> std::io::Result<()> {
+        self.send(&json!({"op": "run", "needs": needs, "library": library, "symbol": symbol}))
     }
 
     /// Asks it to drop variables.
@@ -148,7 +150,7 @@ impl Worker {
     fn kill(&self) {
         // A worker that exited by itself keeps its status; its children in the group end with it.
         // SAFETY: the process has not been waited for, so the id is still its own.
-        unsafe { libc::kill(-self.pid(), libc::SIGKILL) };
+        unsafe { libc::kill(-self.running.pid, libc::SIGKILL) };
     }
 
     fn send(&mut self, request: &Value) -> std::io::Result<()> {

@@ -10,6 +10,7 @@ use anyhow::Context;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 use serde_json::{Value, json};
 
+use crate::calls::CALLS;
 use crate::worker::REPLIES;
 
 /// Serves requests until the kernel closes the pipe.
@@ -17,19 +18,23 @@ use crate::worker::REPLIES;
 /// # Errors
 /// If the prelude cannot be loaded.
 pub(crate) fn serve(prelude: &Path) -> anyhow::Result<()> {
-    let fd: i32 = std::env::var(REPLIES).ok().and_then(|fd| fd.parse().ok()).context("started by hand")?;
+    let descriptor =
+        |name| std::env::var(name).ok().and_then(|fd| fd.parse().ok()).context("started by hand");
+    let (fd, calls): (c_int, c_int) = (descriptor(REPLIES)?, descriptor(CALLS)?);
     let requests = requests_from_stdin()?;
-    // SAFETY: the kernel has opened this descriptor for us; no other thread runs yet.
+    // SAFETY: the kernel has opened these descriptors for us; no other thread runs yet.
     let mut replies = unsafe {
         libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
         std::env::remove_var(REPLIES);
+        std::env::remove_var(CALLS);
         File::from_raw_fd(fd)
     };
     let prelude = open(prelude)?;
     // SAFETY: the prelude exports these with these signatures: see `kernel/prelude/src/rt.rs`.
     let forget = unsafe {
-        let start: Symbol<unsafe extern "C" fn(c_int, c_int)> = prelude.get(b"glisten_prelude_start")?;
-        start(requests.as_raw_fd(), fd);
+        let start: Symbol<unsafe extern "C" fn(c_int, c_int, c_int)> =
+            prelude.get(b"glisten_prelude_start")?;
+        start(requests.as_raw_fd(), fd, calls);
         // Programs that a cell starts must not find our libraries before their own. Not earlier: the prelude looks for
         // CUDA along this path. The only other thread, which flushes, does not read the environment.
         std::env::remove_var("LD_LIBRARY_PATH");
@@ -79,6 +84,10 @@ fn read_line(mut requests: &File) -> std::io::Result<Option<String>> {
 fn run(request: &Value) -> anyhow::Result<()> {
     let path = request["library"].as_str().context("no library named")?;
     let symbol = request["symbol"].as_str().context("no symbol named")?;
+    for needed in request["needs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        // It is found by its name from now on. Once is enough; again does nothing.
+        std::mem::forget(open(Path::new(needed))?);
+    }
     let library = std::mem::ManuallyDrop::new(open(Path::new(path))?);
     // SAFETY: code generation gives this function this signature.
     unsafe {

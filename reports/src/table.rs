@@ -9,7 +9,7 @@ const RUNS: &str = "runs";
 const METRICS: &str = "metrics";
 
 /// Beside data set, model and epochs: what runs must share to be compared, where the table has it.
-const CONDITIONS: [&str; 13] = [
+const CONDITIONS: [&str; 19] = [
     "dataset_fingerprint",
     "n_train",
     "n_validation",
@@ -20,6 +20,12 @@ const CONDITIONS: [&str; 13] = [
     "momentum",
     "nesterov",
     "weight_decay",
+    "schedule",
+    "precision",
+    "crop_padding",
+    "flip",
+    "label_smoothing",
+    "clip_grad_norm",
     "device",
     "threads",
     "glisten_version",

@@ -299,6 +299,7 @@ fn hostile_names_do_no_harm() {
             author: Some(name.to_owned()),
             written_at: Some(name.to_owned()),
             how_made: vec![name.to_owned()],
+            published: Vec::new(),
         };
         let html = render(&table, &series, &options).unwrap();
         assert_eq!(html.matches("<script").count(), 0);
@@ -413,4 +414,37 @@ fn a_file_is_replaced_whole_or_not_at_all() {
     assert!(error.to_string().contains("missing/report.html"), "{error}");
     assert!(matches!(write(&folder, "x"), Err(Error::Write { .. })));
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn figures_in_print_are_met_or_missed_column_by_column_with_the_reason() {
+    use glisten_reports::summary::{Published, beside_published};
+    let published = |fraction, speedup, accuracy_lost| Published {
+        source: "<i>a paper</i>".to_owned(),
+        fraction,
+        speedup,
+        accuracy_lost,
+    };
+    // GLISTER at 0.3: 20, 24 and 22 s of full data ÷ 8 s of its own, 2.75 on average; 0.91 − 0.90, one point lost.
+    let rows = [published(0.3, 2.5, 1.2), published(0.3, 3.0, 0.5), published(0.1, 6.0, 3.0)];
+    let summary = summarize(&runs(&CELLS)).unwrap();
+    let beside = beside_published(&summary.settings[0], &rows);
+    let met: Vec<_> = beside.iter().map(|one| (one.faster, one.more_accurate)).collect();
+    assert_eq!(met, [(Some(true), Some(true)), (Some(false), Some(false)), (None, None)]);
+    assert_eq!(beside[0].why_not, "");
+    // 1 s of 4 an epoch is choosing; 22 s ÷ 6 s is 3.67.
+    let why = &beside[1].why_not;
+    assert!(
+        why.starts_with("choosing took 25 % of its time; choosing for nothing, it would be 3.67 ×; "),
+        "{why}"
+    );
+    assert!(why.contains("fresh random subsets of the same size lost 3.00"), "{why}");
+    assert!(beside[2].why_not.contains("not measured here"));
+    let options = Options { published: rows.to_vec(), ..Default::default() };
+    let page = render(&runs(&CELLS), &metrics(&CELLS), &options).unwrap();
+    assert!(page.contains("GLISTER beside figures in print") && page.contains("better in both"));
+    assert!(page.contains("&lt;i&gt;a paper") && !page.contains("<i>a paper"));
+    assert!(
+        !render(&runs(&CELLS), &metrics(&CELLS), &Options::default()).unwrap().contains("figures in print")
+    );
 }

@@ -1,6 +1,7 @@
 //! Runs as Polars dataframes and as charts.
 
 mod frame;
+mod selections;
 mod sort;
 
 pub use sort::RunsExt;

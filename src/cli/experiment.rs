@@ -1,11 +1,12 @@
 //! `glisten runs` and `glisten report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use glisten::analytics::{self, RunsExt};
+use glisten::analytics::RunsExt;
 use glisten::track::Experiment;
 use glisten_reports::Options;
+use glisten_reports::summary::{Published, beside_published};
 use polars::prelude::{CsvWriter, DataFrame, SerWriter};
 
 use super::StoreArguments;
@@ -95,7 +96,7 @@ pub(super) fn print_runs(runs: &DataFrame, sort_by: Option<&str>) -> anyhow::Res
     Ok(())
 }
 
-fn print_table(runs: &DataFrame) {
+pub(super) fn print_table(runs: &DataFrame) {
     let settings = [
         ("POLARS_FMT_MAX_ROWS", "-1"),
         ("POLARS_FMT_MAX_COLS", "-1"),
@@ -129,6 +130,9 @@ pub(super) struct ReportArguments {
     /// Whom to name as author
     #[arg(long)]
     author: Option<String>,
+    /// Write the figures here too, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -137,15 +141,37 @@ impl ReportArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.store.open_existing()?;
         let options = Options { title: self.title, author: self.author, ..Default::default() };
-        let report = Experiment::open_in(&store, &self.experiment)?.report_with(&self.output, &options)?;
-        println!("{report}");
+        let experiment = Experiment::open_in(&store, &self.experiment)?;
+        println!("{}", experiment.report_with(&self.output, &options)?);
         // The figures in words, for those who only want to know.
-        let runs = analytics::runs(&store, Some(&self.experiment))?;
-        let summary = glisten_reports::summary::summarize(&runs)?;
+        let summary = experiment.summary()?;
         println!("{}", summary.headline);
         for caveat in &summary.caveats {
             println!("- {caveat}");
         }
+        if let Some(path) = &self.json {
+            write_figures(path, &experiment, &[])?;
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes the figures of a report as JSON: `experiment`, the summary, and what GLISTER reached beside what is `published`,
+/// for each setting.
+pub(super) fn write_figures(
+    path: &Path,
+    experiment: &Experiment,
+    published: &[Published],
+) -> anyhow::Result<()> {
+    let summary = experiment.summary()?;
+    let beside: Vec<_> =
+        summary.settings.iter().map(|setting| beside_published(setting, published)).collect();
+    let figures = serde_json::json!({
+        "experiment": experiment.name(),
+        "summary": summary,
+        "beside_published": beside,
+    });
+    glisten_reports::write(path, &serde_json::to_string_pretty(&figures)?)?;
+    println!("figures: {}", path.display());
+    Ok(())
 }

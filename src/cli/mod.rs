@@ -2,6 +2,7 @@
 
 mod doctor;
 mod experiment;
+mod predict;
 mod progress;
 mod train;
 
@@ -37,6 +38,8 @@ enum Command {
     Train(train::TrainArguments),
     /// Do every run of a sweep file that the store does not hold yet
     Sweep(train::SweepArguments),
+    /// Predict a data set's test set with a saved model: accuracy, confusion matrix, probabilities
+    Predict(predict::PredictArguments),
     /// Show the runs of an experiment, or the experiments there are
     Runs(experiment::RunsArguments),
     /// Write the report of an experiment as one HTML file
@@ -108,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Train(arguments) => arguments.run(),
         Command::Sweep(arguments) => arguments.run(),
+        Command::Predict(arguments) => arguments.run(),
         Command::Runs(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Data(DataCommand::Fetch { name, from, offline }) => fetch(&name, from, offline),

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use glisten::data::{DataSpec, Split};
 use glisten::select::Select;
 use glisten::track::Experiment;
-use glisten::train::{Sgd, Sweep, Trainer};
+use glisten::train::{Augment, Precision, Schedule, Sgd, Sweep, Trainer};
 use glisten::{analytics, device, model};
+use glisten_reports::Options;
 
 use super::{StoreArguments, experiment};
 
@@ -35,15 +36,54 @@ pub(super) struct TrainArguments {
     /// Epochs between two GLISTER selections
     #[arg(long, value_name = "EPOCHS")]
     select_every: Option<usize>,
+    /// The share of the epochs that GLISTER's warm start stands for, from 0 up to 1
+    #[arg(long, value_name = "SHARE")]
+    kappa: Option<f64>,
+    /// GLISTER's candidates: a random pool of this many times the budget
+    #[arg(long, value_name = "TIMES")]
+    pool: Option<f64>,
+    /// Let GLISTER choose by what training saw of each sample the last time, without a pass over the data
+    #[arg(long)]
+    remembered: bool,
     /// Epochs to train
     #[arg(long, default_value_t = 20)]
     epochs: usize,
+    /// Epochs between two checkpoints, 0 for none
+    #[arg(long, value_name = "EPOCHS", default_value_t = 5)]
+    checkpoint_every: usize,
+    /// Go on from the checkpoint of a run like this one that was stopped or killed, if the experiment has one
+    #[arg(long)]
+    resume: bool,
+    /// Save the trained model here, as a .safetensors file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Samples in a batch
     #[arg(long, default_value_t = 128)]
     batch_size: usize,
     /// The learning rate of the first step
     #[arg(long, default_value_t = Sgd::default().learning_rate)]
     learning_rate: f64,
+    /// How the learning rate moves: cosine, one-cycle or constant
+    #[arg(long, default_value_t = Schedule::default())]
+    schedule: Schedule,
+    /// fp32 or bf16
+    #[arg(long, default_value_t = Precision::default())]
+    precision: Precision,
+    /// Take each training image out of so many pixels of padding, somewhere
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    crop_padding: i64,
+    /// Mirror half of the training images
+    #[arg(long)]
+    flip: bool,
+    /// The share of each target that is spread over all classes, from 0 up to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    label_smoothing: f64,
+    /// Scale the gradients of a step down to this global norm
+    #[arg(long, value_name = "NORM")]
+    clip_grad_norm: Option<f64>,
+    /// Threads to compute with on the CPU
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// The seed of weights, order and random choices
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -63,32 +103,72 @@ pub(super) struct TrainArguments {
 impl TrainArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let mut select = Select::named(&self.strategy, self.fraction)?;
-        if let Some(epochs) = self.select_every {
+        let options = [
+            ("--select-every", self.select_every.is_some()),
+            ("--kappa", self.kappa.is_some()),
+            ("--pool", self.pool.is_some()),
+            ("--remembered", self.remembered),
+        ];
+        for (option, given) in options {
             anyhow::ensure!(
-                select.name() == "glister",
-                "--select-every: only glister selects every so many epochs"
+                !given || select.name() == "glister",
+                "{option}: only glister has such an option (--strategy glister)"
             );
+        }
+        if let Some(epochs) = self.select_every {
             select = select.select_every(epochs);
         }
+        if let Some(kappa) = self.kappa {
+            select = select.kappa(kappa);
+        }
+        if let Some(times) = self.pool {
+            select = select.pool(times);
+        }
+        select = select.remembered(self.remembered);
         let device = device::named(&self.device)?;
         let mut spec = DataSpec::new(&self.data);
         if let Some(column) = &self.target {
             spec = spec.target(column);
         }
         let data = spec.load_split(self.take, Split::default())?;
-        let trainer = Trainer::of(model::named(&self.model, &data)?)
+        let mut trainer = Trainer::of(model::named(&self.model, &data)?)
             .select(select)
             .epochs(self.epochs)
             .batch_size(self.batch_size)
             .learning_rate(self.learning_rate)
+            .schedule(self.schedule)
+            .precision(self.precision)
+            .augment(Augment { crop_padding: self.crop_padding, flip: self.flip })
+            .label_smoothing(self.label_smoothing)
             .seed(self.seed)
+            .checkpoint_every(self.checkpoint_every)
             .device(device);
+        if let Some(norm) = self.clip_grad_norm {
+            trainer = trainer.clip_grad_norm(norm);
+        }
+        if let Some(threads) = self.threads {
+            trainer = trainer.threads(threads);
+        }
         trainer.check(&data)?;
+        if let Some(folder) = self.save.as_deref().and_then(Path::parent) {
+            // Better now than after an hour of training.
+            anyhow::ensure!(
+                folder.as_os_str().is_empty() || folder.is_dir(),
+                "--save: {} is not a folder",
+                folder.display()
+            );
+        }
         let store = self.store.open()?;
-        // Asked for by hand, a training is done even where the store has one like it.
-        Experiment::resume_in(&store, &self.experiment)?;
-        let experiment = Experiment::open_in(&store, &self.experiment)?;
+        let mut experiment = Experiment::resume_in(&store, &self.experiment)?;
+        if !self.resume {
+            // Asked for by hand, a training is done even where the store has one like it.
+            experiment = Experiment::open_in(&store, &self.experiment)?;
+        }
         let fitted = trainer.fit(&data, &experiment)?;
+        if let Some(path) = &self.save {
+            fitted.model()?.save(path)?;
+            println!("model: {}", path.display());
+        }
         println!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
         if let Some(accuracy) = fitted.test_accuracy {
             println!("test accuracy {:.2} %", 100.0 * accuracy);
@@ -124,6 +204,18 @@ pub(super) struct SweepArguments {
     /// Write the report here when the sweep is done
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write the report's figures here when the sweep is done, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Epochs, instead of the file's
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Seeds, instead of the file's
+    #[arg(long, value_name = "SEED,…", value_delimiter = ',')]
+    seeds: Option<Vec<u64>>,
+    /// Use the first N training samples only
+    #[arg(long, value_name = "N")]
+    take: Option<usize>,
     /// auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -133,13 +225,18 @@ pub(super) struct SweepArguments {
 
 impl SweepArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let sweep = Sweep::from_file(&self.file)?;
+        let mut sweep = Sweep::from_file(&self.file)?;
+        sweep.epochs = self.epochs.unwrap_or(sweep.epochs);
+        sweep.seeds = self.seeds.unwrap_or(sweep.seeds);
+        sweep.take = self.take.or(sweep.take);
+        sweep.check()?;
         let device = device::named(&self.device)?;
         // Better now than after an hour of training.
-        if let Some(folder) =
-            self.report.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty())
-        {
-            anyhow::ensure!(folder.is_dir(), "--report: {} is not a folder", folder.display());
+        for (option, path) in [("--report", &self.report), ("--json", &self.json)] {
+            let folder = path.as_deref().and_then(Path::parent);
+            if let Some(folder) = folder.filter(|folder| !folder.as_os_str().is_empty()) {
+                anyhow::ensure!(folder.is_dir(), "{option}: {} is not a folder", folder.display());
+            }
         }
         let store = self.store.open()?;
         let fitted = sweep.run(&store, Some(device))?;
@@ -147,8 +244,13 @@ impl SweepArguments {
         println!("{} runs, {n_reused} of them complete before", fitted.len());
         let runs = analytics::runs(&store, Some(&sweep.experiment))?;
         experiment::print_runs(&experiment::sorted(&runs, None)?, None)?;
+        let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
-            println!("report: {}", Experiment::open_in(&store, &sweep.experiment)?.report(path)?);
+            let options = Options { published: sweep.published.clone(), ..Default::default() };
+            println!("report: {}", done.report_with(path, &options)?);
+        }
+        if let Some(path) = &self.json {
+            experiment::write_figures(path, &done, &sweep.published)?;
         }
         Ok(ExitCode::SUCCESS)
     }

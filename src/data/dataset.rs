@@ -14,6 +14,7 @@ use super::named;
 use super::table::TableSchema;
 use super::task::{InputShape, Task};
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// No data set has more classes; a label beyond is a mistake.
 const MAX_CLASSES: i64 = 1 << 16;
@@ -111,6 +112,7 @@ impl Dataset {
     /// # Errors
     /// As [`fetch::fetch`].
     pub fn open_with(kind: Kind, options: &FetchOptions) -> Result<Self> {
+        let _call = interrupt::enter();
         fetch::with_data(kind, options, |dir| Self::open_dir(kind, dir))
     }
 
@@ -120,6 +122,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::Io`] or [`Error::BadFile`] if a file is missing, damaged or not what the data set promises.
     pub fn open_dir(kind: Kind, dir: impl AsRef<Path>) -> Result<Self> {
+        let _call = interrupt::enter();
         let [train, test] = named::read(kind, dir.as_ref())?;
         let facts = kind.facts();
         Ok(Self {

@@ -48,6 +48,11 @@ impl Normalization {
         &self.inverse
     }
 
+    /// From what [`Normalization::mean`] and [`Normalization::inverse`] gave.
+    pub(crate) fn from_tensors(mean: Tensor, inverse: Tensor) -> Self {
+        Self { mean, inverse }
+    }
+
     /// `u8 [N, C, H, W]` or `f32 [N, F]` to `f32` of the same shape, of mean 0 and deviation 1 over the training set.
     pub fn apply(&self, inputs: &Tensor) -> Tensor {
         // Subtracting makes the one new tensor where the inputs are floats already: they are not written to.

@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 /// table = { missing = "median", ignore = ["name"], test_share = 0.2 }
 /// noise = { rate = 0.2 }
 /// ```
+///
+/// Paths are relative to the working directory. Class imbalance and label noise are for the training set, after the split.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DataSpec {
     fields: Fields,

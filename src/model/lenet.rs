@@ -21,7 +21,12 @@ const SIDE: i64 = 32;
 impl LeNet {
     /// Sized for the images and classes of `data`.
     pub fn for_data(data: &Splits) -> Self {
-        Self { input: data.input_shape(), task: data.task() }
+        Self::for_shape(data.input_shape(), data.task())
+    }
+
+    /// Sized for inputs of a shape and for a task.
+    pub(super) fn for_shape(input: InputShape, task: Task) -> Self {
+        Self { input, task }
     }
 }
 

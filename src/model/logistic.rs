@@ -17,7 +17,12 @@ pub struct LogisticRegression {
 impl LogisticRegression {
     /// Sized for the inputs and the task of `data`.
     pub fn for_data(data: &Splits) -> Self {
-        Self { input: data.input_shape(), task: data.task() }
+        Self::for_shape(data.input_shape(), data.task())
+    }
+
+    /// Sized for inputs of a shape and for a task.
+    pub(super) fn for_shape(input: InputShape, task: Task) -> Self {
+        Self { input, task }
     }
 }
 

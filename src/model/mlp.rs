@@ -18,7 +18,12 @@ pub struct Mlp {
 impl Mlp {
     /// Sized for the inputs and the task of `data`.
     pub fn for_data(data: &Splits) -> Self {
-        Self { input: data.input_shape(), task: data.task(), hidden: vec![128, 64] }
+        Self::for_shape(data.input_shape(), data.task())
+    }
+
+    /// Sized for inputs of a shape and for a task.
+    pub(super) fn for_shape(input: InputShape, task: Task) -> Self {
+        Self { input, task, hidden: vec![128, 64] }
     }
 
     /// Sets the widths of the hidden layers, from the input on; there must be at least one.

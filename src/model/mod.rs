@@ -140,3 +140,24 @@ fn check_image_classes(model: &str, data: &Splits) -> Result<()> {
         )),
     }
 }
+
+/// The architecture of a saved model, from its name, its settings and what it was made for.
+///
+/// # Errors
+/// [`Error::NotFound`] for a name that is not one of [`NAMES`]; [`Error::Argument`] for settings that it does not have.
+pub fn of_saved(name: &str, settings: &str, input: InputShape, task: Task) -> Result<Box<dyn Architecture>> {
+    match name {
+        "lenet" => Ok(Box::new(LeNet::for_shape(input, task))),
+        "resnet18" => Ok(Box::new(ResNet18::for_shape(input, task))),
+        "mlp" => {
+            let hidden: Vec<i64> = serde_json::from_str(settings)
+                .map_err(|_| Error::argument("settings of the mlp", "a list of widths", settings))?;
+            Ok(Box::new(Mlp::for_shape(input, task).hidden(&hidden)))
+        }
+        "logistic-regression" => Ok(Box::new(LogisticRegression::for_shape(input, task))),
+        _ => {
+            let hint = format!("; there are: {}; one of your own is read by load_with", NAMES.join(", "));
+            Err(Error::NotFound { kind: "model", name: name.to_owned(), hint })
+        }
+    }
+}

@@ -22,7 +22,12 @@ const STAGES: [i64; 4] = [64, 128, 256, 512];
 impl ResNet18 {
     /// Sized for the images and classes of `data`.
     pub fn for_data(data: &Splits) -> Self {
-        Self { input: data.input_shape(), task: data.task() }
+        Self::for_shape(data.input_shape(), data.task())
+    }
+
+    /// Sized for inputs of a shape and for a task.
+    pub(super) fn for_shape(input: InputShape, task: Task) -> Self {
+        Self { input, task }
     }
 }
 

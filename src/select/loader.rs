@@ -7,7 +7,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
-use super::{LastLayer, Select, Strategy};
+use super::noted::Noted;
+use super::{LastLayer, Select, Selection, Strategy};
 use crate::data::{Examples, Normalization};
 use crate::device;
 use crate::error::{Error, Result};
@@ -17,28 +18,47 @@ use crate::model::Model;
 /// Images of a pass that only reads: large enough to keep the hardware busy, small enough for the CPU's caches.
 const EVALUATION_BATCH: i64 = 500;
 
+/// The random streams of one seed: epoch e takes stream e, which both draws and shuffles; this one and those of `choice.rs`
+/// are for all else.
+const FIXED_DRAW: u64 = u64::MAX;
+
 /// Hands out the batches of each epoch, choosing samples as its [`Select`] says. The same seed gives the same batches.
 #[derive(Debug)]
 pub struct Loader {
-    select: Select,
-    train: Examples,
-    validation: Examples,
+    pub(super) select: Select,
+    pub(super) train: Examples,
+    pub(super) validation: Examples,
     normalization: Option<Normalization>,
     batch_size: i64,
-    seed: u64,
-    n_epochs_begun: u64,
+    pub(super) seed: u64,
+    n_epochs: Option<usize>,
+    pub(super) n_epochs_begun: u64,
     chosen: Option<Tensor>,
+    pub(super) noted: Option<Noted>,
 }
 
 /// One epoch's samples in the order they are trained on; an iterator over batches.
 #[derive(Debug)]
 pub struct Epoch<'a> {
-    loader: &'a Loader,
+    loader: &'a mut Loader,
     normalization: Normalization,
     order: Tensor,
     at: i64,
+    batch: Tensor,
+    /// The selection that was made for this epoch; `None` where it trains on all of the data, or goes on with an earlier one.
+    pub selection: Option<Selection>,
     /// Seconds spent on choosing for this epoch: the random draw, or the passes over the data and the greedy selection.
     pub selection_secs: f64,
+}
+
+/// What a loader has to remember from one epoch to the next, for a checkpoint. Random draws need nothing: each epoch has
+/// a stream of its own.
+#[derive(Debug, Default)]
+pub(crate) struct LoaderState {
+    /// Epochs begun.
+    pub(crate) n_epochs_begun: u64,
+    /// The subset in use and what was noted of samples, by name.
+    pub(crate) tensors: Vec<(String, Tensor)>,
 }
 
 impl Loader {
@@ -61,8 +81,10 @@ impl Loader {
             normalization: None,
             batch_size: 128,
             seed: 0,
+            n_epochs: None,
             n_epochs_begun: 0,
             chosen: None,
+            noted: None,
         })
     }
 
@@ -80,6 +102,14 @@ impl Loader {
         self
     }
 
+    /// Sets the number of epochs T that the training is meant to have; needed to start warm ([`Select::kappa`]), where
+    /// [`Loader::n_epochs`] says how many epochs that makes.
+    #[must_use]
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.n_epochs = Some(epochs);
+        self
+    }
+
     /// Uses this normalisation instead of that of the training set.
     #[must_use]
     pub fn normalization(mut self, normalization: Normalization) -> Self {
@@ -87,35 +117,64 @@ impl Loader {
         self
     }
 
-    /// How many samples an epoch trains on.
+    /// How many samples an epoch trains on, but for the full epochs of a warm start.
     pub fn budget(&self) -> i64 {
         self.select.budget(self.train.len() as i64)
+    }
+
+    /// How many epochs the training has, full ones counted; `None` before [`Loader::epochs`] was called.
+    pub fn n_epochs(&self) -> Option<usize> {
+        self.n_epochs.map(|epochs| self.select.plan(epochs).n_epochs())
+    }
+
+    /// How many batches these epochs have together, over which a learning rate's schedule can be laid.
+    pub fn n_steps(&self) -> Option<u64> {
+        let n = self.train.len() as i64;
+        self.n_epochs.map(|epochs| self.select.plan(epochs).n_steps(n, self.budget(), self.batch_size))
+    }
+
+    /// How many bytes the cheap mode's notes take; 0 while there are none.
+    pub fn n_noted_bytes(&self) -> usize {
+        self.noted.as_ref().map_or(0, Noted::n_bytes)
     }
 
     /// Begins the next epoch: chooses, where the strategy says so, and shuffles.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if a stop was asked for while choosing; [`Error::Torch`] if libtorch refuses.
+    /// [`Error::Argument`] for a warm start without [`Loader::epochs`], or a label that the model has no logit for;
+    /// [`Error::Diverged`] if the model's logits are not finite while choosing; [`Error::Interrupted`] if a stop was asked
+    /// for; [`Error::Torch`] if libtorch refuses.
     pub fn epoch(&mut self, model: &dyn Model) -> Result<Epoch<'_>> {
+        let _call = interrupt::enter();
+        interrupt::check()?;
         let normalization = self.normalization.get_or_insert_with(|| Normalization::of(&self.train)).clone();
         let started = Instant::now();
         let number = self.n_epochs_begun;
         let n = self.train.len() as i64;
-        let order = match self.select.strategy {
+        let n_warm = self.n_warm()?;
+        let mut selection = None;
+        let order = match self.select.strategy() {
             Strategy::Full => self.random(number, n, n),
+            _ if number < n_warm => self.random(number, n, n),
             // One permutation both chooses and shuffles.
-            Strategy::FreshRandom => self.random(number, n, self.budget()),
+            Strategy::FreshRandom => {
+                let order = self.random(number, n, self.budget());
+                selection = Some(Selection::drawn(order.shallow_clone()));
+                order
+            }
             Strategy::FixedRandom => {
                 if self.chosen.is_none() {
-                    self.chosen = Some(self.random(u64::MAX, n, self.budget()));
+                    let indices = self.random(FIXED_DRAW, n, self.budget());
+                    self.chosen = Some(indices.shallow_clone());
+                    selection = Some(Selection::drawn(indices));
                 }
                 self.shuffled_choice(number)
             }
-            Strategy::Glister { select_every, greedy } => {
-                if self.chosen.is_none() || number.is_multiple_of(select_every as u64) {
-                    let candidates = last_layer(model, &self.train, &normalization)?;
-                    let validation = last_layer(model, &self.validation, &normalization)?;
-                    self.chosen = Some(greedy.choose(&candidates, &validation, self.budget())?.indices);
+            Strategy::Glister { select_every, glister, looks_at } => {
+                if self.chosen.is_none() || (number - n_warm).is_multiple_of(select_every as u64) {
+                    let made = self.choose(model, &normalization, &glister, &looks_at)?;
+                    self.chosen = Some(made.indices.shallow_clone());
+                    selection = Some(made);
                 }
                 self.shuffled_choice(number)
             }
@@ -126,18 +185,77 @@ impl Loader {
             selection_secs: started.elapsed().as_secs_f64(),
             loader: self,
             normalization,
+            batch: order.narrow(0, 0, 0),
             order,
             at: 0,
+            selection,
         })
     }
 
+    /// How many epochs come before the first selection.
+    fn n_warm(&self) -> Result<u64> {
+        match self.n_epochs {
+            Some(epochs) => Ok(self.select.plan(epochs).n_full as u64),
+            None if self.select.kappa > 0.0 => Err(Error::argument(
+                "epochs",
+                format!(
+                    "Loader::epochs(…) before the first epoch, for a warm start of kappa = {}",
+                    self.select.kappa
+                ),
+                "nothing",
+            )),
+            None => Ok(0),
+        }
+    }
+
     /// The first `k` of a random permutation of 0..n, `i64 [k]` on the data's device. One stream is one permutation.
-    fn random(&self, stream: u64, n: i64, k: i64) -> Tensor {
+    pub(super) fn random(&self, stream: u64, n: i64, k: i64) -> Tensor {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(stream);
         let mut order: Vec<i64> = (0..n).collect();
         let (chosen, _) = order.partial_shuffle(&mut rng, k as usize);
         Tensor::from_slice(chosen).to_device(self.train.device())
+    }
+
+    /// What has to be kept to go on from here, between two epochs.
+    pub(crate) fn state(&self) -> LoaderState {
+        let mut tensors: Vec<(String, Tensor)> = Vec::new();
+        if let Some(chosen) = &self.chosen {
+            tensors.push(("chosen".to_owned(), chosen.shallow_clone()));
+        }
+        if let Some(noted) = &self.noted {
+            tensors.extend(noted.tensors().map(|(name, tensor)| (name.to_owned(), tensor)));
+        }
+        LoaderState { n_epochs_begun: self.n_epochs_begun, tensors }
+    }
+
+    /// Goes on from `state`. False, and nothing changes, if that is not the state of a loader over as much data.
+    pub(crate) fn restore(&mut self, state: LoaderState) -> Result<bool> {
+        let (n, device) = (self.train.len() as i64, self.train.device());
+        let named = |name: &str| {
+            state.tensors.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor.shallow_clone())
+        };
+        let noted = Noted::from_tensors(named, n, device)?;
+        if noted.is_some() != named("noted.is_seen").is_some() {
+            return Ok(false);
+        }
+        let chosen = match named("chosen") {
+            Some(chosen) => {
+                let fits = matches!(chosen.size()[..], [k] if (1..=n).contains(&k))
+                    && chosen.f_kind()? == Kind::Int64
+                    && chosen.f_min()?.f_int64_value(&[])? >= 0
+                    && chosen.f_max()?.f_int64_value(&[])? < n;
+                if !fits {
+                    return Ok(false);
+                }
+                Some(chosen.f_to_device(device)?)
+            }
+            None => None,
+        };
+        self.n_epochs_begun = state.n_epochs_begun;
+        self.chosen = chosen;
+        self.noted = noted;
+        Ok(true)
     }
 
     fn shuffled_choice(&self, epoch: u64) -> Tensor {
@@ -158,6 +276,41 @@ impl Epoch<'_> {
     /// How many samples the epoch has.
     pub fn n_samples(&self) -> i64 {
         self.order.size()[0]
+    }
+
+    /// Positions in the training set of the batch handed out last, `i64 [B]`.
+    pub fn batch_indices(&self) -> &Tensor {
+        &self.batch
+    }
+
+    /// Whether the strategy wants to know what training saw of each batch: [`Epoch::note`].
+    pub fn remembers(&self) -> bool {
+        self.loader.select.remembers()
+    }
+
+    /// Notes what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`, for a
+    /// selection that makes no pass of its own ([`Select::remembered`]); for other strategies it does nothing. In a loop of
+    /// one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true); … }` and
+    /// [`Epoch::batch_indices`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if these are not as many rows as there are indices.
+    pub fn note(&mut self, indices: &Tensor, features: &Tensor, logits: &Tensor) -> Result<()> {
+        if !self.remembers() {
+            return Ok(());
+        }
+        let rows = indices.size().first().copied().unwrap_or(0);
+        for (name, tensor) in [("features", features), ("logits", logits)] {
+            if !matches!(tensor.size()[..], [n, _] if n == rows) {
+                let expected = format!("{rows} rows, one for each index");
+                return Err(Error::argument(name, expected, format!("shape {:?}", tensor.size())));
+            }
+        }
+        let noted = match &mut self.loader.noted {
+            Some(noted) => noted,
+            none => none.insert(Noted::new(self.loader.train.len() as i64, features, logits)?),
+        };
+        noted.note(indices, features, logits)
     }
 
     /// The same batches as the iterator's, as positions in the training set (`i64 [B]`), for one who gathers them himself.
@@ -189,6 +342,7 @@ impl Iterator for Epoch<'_> {
         }
         let indices = self.order.narrow(0, self.at, size);
         self.at += size;
+        self.batch = indices.shallow_clone();
         let images = self.loader.train.inputs.index_select(0, &indices);
         let labels = self.loader.train.labels.index_select(0, &indices);
         Some((self.normalization.apply(&images), labels))
@@ -215,6 +369,7 @@ pub fn last_layer(
     examples: &Examples,
     normalization: &Normalization,
 ) -> Result<LastLayer> {
+    let _call = interrupt::enter();
     // A guard, unlike tch::no_grad, gives gradients back when a model panics.
     let _no_grad = tch::no_grad_guard();
     let n = examples.len() as i64;

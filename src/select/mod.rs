@@ -1,12 +1,18 @@
 //! Which samples an epoch trains on: all of them, a random part, or the part that GLISTER picks.
 
+mod choice;
 mod glister;
 mod grid;
 mod loader;
+mod noted;
+mod plan;
 
-pub use glister::{LastLayer, RGreedy};
+pub use glister::{Glister, Greedy, LastLayer, Loss, Scope};
 pub use grid::Grid;
 pub use loader::{Epoch, Loader, last_layer};
+pub use plan::Plan;
+
+pub(crate) use loader::LoaderState;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +27,15 @@ pub struct Selection {
     pub indices: Tensor,
     /// What each promised at the time it was chosen, `f32 [k]`, where the strategy computes that.
     pub gains: Option<Tensor>,
+    /// By what each one's loss counts, `f32 [k]`, where the strategy weighs what it chooses.
+    pub weights: Option<Tensor>,
+}
+
+impl Selection {
+    /// A random draw, which has neither gains nor weights.
+    fn drawn(indices: Tensor) -> Self {
+        Self { indices, gains: None, weights: None }
+    }
 }
 
 /// How samples are chosen.
@@ -30,10 +45,12 @@ pub enum Strategy {
     Full,
     /// GLISTER-ONLINE, chosen anew every `select_every` epochs.
     Glister {
-        /// Epochs between two selections; the first is made at the first epoch.
+        /// Epochs between two selections; the first is made at the first epoch that trains on a subset.
         select_every: usize,
-        /// The greedy selection.
-        greedy: RGreedy,
+        /// The selection's own settings.
+        glister: Glister,
+        /// What a selection looks at.
+        looks_at: LooksAt,
     },
     /// A new random subset each epoch: the strongest cheap baseline known.
     FreshRandom,
@@ -41,35 +58,57 @@ pub enum Strategy {
     FixedRandom,
 }
 
+/// What a GLISTER selection looks at, and so what it costs. By default that is everything: one pass over all training
+/// samples and one over all validation samples at each selection, as published.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LooksAt {
+    /// Candidates are a random pool of this many times the budget, drawn anew for each selection; 1 or more. `None`: all
+    /// training samples.
+    pub pool: Option<f64>,
+    /// Takes features and logits from what training itself saw of each sample the last time (of older weights, in training
+    /// mode, augmented where training augments) instead of a pass over the candidates. Candidates that training has not
+    /// met yet have no gain: they get their share of the budget by a random draw, so that each is met in time.
+    pub remembered: bool,
+    /// How many validation samples are looked at, drawn anew for each selection. `None`: all.
+    pub validation_samples: Option<usize>,
+}
+
 /// A strategy and the fraction of the data that it may use in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Select {
     strategy: Strategy,
     fraction: f64,
+    kappa: f64,
 }
 
 /// The names that [`Select::named`] knows.
 pub const STRATEGIES: [&str; 4] = ["full", "glister", "fresh-random", "fixed-random"];
 
 impl Select {
+    fn of(strategy: Strategy, fraction: f64) -> Self {
+        Self { strategy, fraction, kappa: 0.0 }
+    }
+
     /// All of the data.
     pub fn full() -> Self {
-        Self { strategy: Strategy::Full, fraction: 1.0 }
+        Self::of(Strategy::Full, 1.0)
     }
 
     /// GLISTER-ONLINE with `RGreedy` (15 rounds, η = 0.01, biases and weights), chosen anew every 5 epochs.
     pub fn glister(fraction: f64) -> Self {
-        Self { strategy: Strategy::Glister { select_every: 5, greedy: RGreedy::default() }, fraction }
+        let strategy =
+            Strategy::Glister { select_every: 5, glister: Glister::default(), looks_at: LooksAt::default() };
+        Self::of(strategy, fraction)
     }
 
     /// A new random subset each epoch.
     pub fn fresh_random(fraction: f64) -> Self {
-        Self { strategy: Strategy::FreshRandom, fraction }
+        Self::of(Strategy::FreshRandom, fraction)
     }
 
     /// One random subset for the whole training.
     pub fn fixed_random(fraction: f64) -> Self {
-        Self { strategy: Strategy::FixedRandom, fraction }
+        Self::of(Strategy::FixedRandom, fraction)
     }
 
     /// The strategy called `name`, one of [`STRATEGIES`], with its default options.
@@ -111,22 +150,78 @@ impl Select {
         self
     }
 
-    /// Sets GLISTER's number of greedy rounds; other strategies take no notice.
+    /// Lets GLISTER choose by `RGreedy` with this many rounds; other strategies take no notice.
     #[must_use]
     pub fn rounds(self, rounds: usize) -> Self {
-        self.greedy(|greedy| greedy.rounds = rounds)
+        self.greedy(Greedy::RGreedy { rounds })
+    }
+
+    /// Sets how GLISTER goes through its budget; other strategies take no notice.
+    #[must_use]
+    pub fn greedy(self, greedy: Greedy) -> Self {
+        self.change(|glister| glister.greedy = greedy)
+    }
+
+    /// Sets whether GLISTER chooses among all samples, within each class, or whole mini-batches; other strategies take no
+    /// notice.
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        self.change(|glister| glister.scope = scope)
+    }
+
+    /// Sets the loss whose gradients GLISTER looks at, which is to be the one that is trained on; other strategies take no
+    /// notice.
+    #[must_use]
+    pub fn loss(self, loss: Loss) -> Self {
+        self.change(|glister| glister.loss = loss)
     }
 
     /// Sets the step size of GLISTER's hypothetical step; other strategies take no notice.
     #[must_use]
     pub fn eta(self, eta: f64) -> Self {
-        self.greedy(|greedy| greedy.eta = eta)
+        self.change(|glister| glister.eta = eta)
     }
 
     /// Whether GLISTER looks at the last layer's weights as well as its biases; other strategies take no notice.
     #[must_use]
     pub fn linear_layer(self, linear_layer: bool) -> Self {
-        self.greedy(|greedy| greedy.linear_layer = linear_layer)
+        self.change(|glister| glister.linear_layer = linear_layer)
+    }
+
+    /// Draws GLISTER's candidates from a random pool of `times` the budget, anew for each selection: 2.0 is a pool twice as
+    /// large as what is chosen. Other strategies take no notice.
+    #[must_use]
+    pub fn pool(self, times: f64) -> Self {
+        self.looks_at(|looks_at| looks_at.pool = Some(times))
+    }
+
+    /// The cheap mode: GLISTER chooses by what training saw of each sample the last time, without a pass over the candidates
+    /// ([`LooksAt::remembered`]). Other strategies take no notice.
+    #[must_use]
+    pub fn remembered(self, remembered: bool) -> Self {
+        self.looks_at(|looks_at| looks_at.remembered = remembered)
+    }
+
+    /// Lets GLISTER look at `n` validation samples only, drawn anew for each selection. Other strategies take no notice.
+    #[must_use]
+    pub fn validation_samples(self, n: usize) -> Self {
+        self.looks_at(|looks_at| looks_at.validation_samples = Some(n))
+    }
+
+    /// Starts warm (κ in the GLISTER paper and CORDS): of T epochs the first int(κT) are replaced by ⌈int(κT)·fraction⌉
+    /// epochs on all of the data, at the same cost; the other T − int(κT) train on subsets. For any strategy but full.
+    #[must_use]
+    pub fn kappa(mut self, kappa: f64) -> Self {
+        self.kappa = kappa;
+        self
+    }
+
+    /// The epochs that a training of `epochs` epochs is made of: see [`Select::kappa`].
+    pub fn plan(&self, epochs: usize) -> Plan {
+        match self.strategy {
+            Strategy::Full => Plan::full(epochs),
+            _ => Plan::new(epochs, self.kappa, self.fraction),
+        }
     }
 
     /// The strategy.
@@ -154,22 +249,45 @@ impl Select {
         ((n as f64 * self.fraction).round() as i64).clamp(1, n.max(1))
     }
 
-    /// The strategy's own settings by name, to be kept with a run.
+    /// The strategy's own settings by name, to be kept with a run. A setting that is at its default and changes nothing is
+    /// left out.
     pub fn options(&self) -> BTreeMap<&'static str, serde_json::Value> {
-        match self.strategy {
-            Strategy::Glister { select_every, greedy } => BTreeMap::from([
-                ("select_every", select_every.into()),
-                ("rounds", greedy.rounds.into()),
-                ("eta", greedy.eta.into()),
-                ("linear_layer", greedy.linear_layer.into()),
-            ]),
-            Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => BTreeMap::new(),
+        let mut options: BTreeMap<&'static str, serde_json::Value> = BTreeMap::new();
+        if self.kappa > 0.0 && self.strategy != Strategy::Full {
+            options.insert("kappa", self.kappa.into());
         }
+        if let Strategy::Glister { select_every, glister, looks_at } = self.strategy {
+            options.extend(glister.options());
+            options.insert("select_every", select_every.into());
+            if let Some(times) = looks_at.pool {
+                options.insert("pool", times.into());
+            }
+            if looks_at.remembered {
+                options.insert("remembered", true.into());
+            }
+            if let Some(n) = looks_at.validation_samples {
+                options.insert("validation_samples", n.into());
+            }
+        }
+        options
+    }
+
+    /// Whether a selection is more than a random draw, so that it says something about the samples.
+    pub fn chooses(&self) -> bool {
+        matches!(self.strategy, Strategy::Glister { .. })
+    }
+
+    /// Whether training is to tell the loader what it saw of each sample: [`Epoch::note`].
+    pub(crate) fn remembers(&self) -> bool {
+        matches!(self.strategy, Strategy::Glister { looks_at: LooksAt { remembered: true, .. }, .. })
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         if !(self.fraction > 0.0 && self.fraction <= 1.0) {
             return Err(Error::argument("fraction", "a number above 0 and up to 1", self.fraction));
+        }
+        if !(0.0..1.0).contains(&self.kappa) {
+            return Err(Error::argument("kappa", "a number from 0 up to, not including, 1", self.kappa));
         }
         match self.strategy {
             Strategy::Full if self.fraction < 1.0 => {
@@ -178,14 +296,29 @@ impl Select {
             Strategy::Glister { select_every: 0, .. } => {
                 Err(Error::argument("select_every", "1 or more epochs", 0))
             }
-            Strategy::Glister { greedy, .. } => greedy.check(),
+            Strategy::Glister { glister, looks_at, .. } => {
+                if let Some(times) = looks_at.pool.filter(|times| !(times.is_finite() && *times >= 1.0)) {
+                    return Err(Error::argument("pool", "1 or more times the budget", times));
+                }
+                if looks_at.validation_samples == Some(0) {
+                    return Err(Error::argument("validation_samples", "1 or more", 0));
+                }
+                glister.check()
+            }
             Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => Ok(()),
         }
     }
 
-    fn greedy(mut self, change: impl FnOnce(&mut RGreedy)) -> Self {
-        if let Strategy::Glister { greedy, .. } = &mut self.strategy {
-            change(greedy);
+    fn looks_at(mut self, change: impl FnOnce(&mut LooksAt)) -> Self {
+        if let Strategy::Glister { looks_at, .. } = &mut self.strategy {
+            change(looks_at);
+        }
+        self
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Glister)) -> Self {
+        if let Strategy::Glister { glister, .. } = &mut self.strategy {
+            change(glister);
         }
         self
     }

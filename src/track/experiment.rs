@@ -120,6 +120,42 @@ impl Experiment {
         Ok(Run::new(self.store.clone(), id, self.name.clone(), name, false))
     }
 
+    /// The run of that name, to read from.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, naming the nearest.
+    pub fn run(&self, name: &str) -> Result<Run> {
+        if let Some(id) = self.store.run_id(self.id, name)? {
+            return Ok(Run::new(self.store.clone(), id, self.name.clone(), name.to_owned(), true));
+        }
+        let names: Vec<String> =
+            self.store.run_records(Some(&self.name))?.into_iter().map(|record| record.name).collect();
+        let hint = match crate::error::nearest(name, &names) {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => format!("; there are: {}", crate::error::listing(&names)),
+        };
+        Err(Error::NotFound { kind: "run", name: name.to_owned(), hint })
+    }
+
+    /// Runs of this configuration that ended before their time, the latest first, if this experiment was opened by
+    /// [`Experiment::resume`]. None of them is written to until [`Experiment::reopen`].
+    pub(crate) fn unfinished_runs(&self, config: &str) -> Result<Vec<Run>> {
+        if !self.reuse {
+            return Ok(Vec::new());
+        }
+        let found = self.store.unfinished_runs(self.id, config)?;
+        let run = |(id, name)| Run::new(self.store.clone(), id, self.name.clone(), name, true);
+        Ok(found.into_iter().map(run).collect())
+    }
+
+    /// Goes on with `run` behind `last_step`: what it logged beyond is dropped. `None` if another process has taken it up.
+    pub(crate) fn reopen(&self, run: &Run, last_step: i64) -> Result<Option<Run>> {
+        let is_ours = self.store.reopen_run(run.id(), last_step)?;
+        let reopened =
+            || Run::new(self.store.clone(), run.id(), self.name.clone(), run.name().to_owned(), false);
+        Ok(is_ours.then(reopened))
+    }
+
     /// The completed run of this configuration, if this experiment was opened by [`Experiment::resume`] and has one.
     pub(crate) fn completed_run(&self, config: &str) -> Result<Option<Run>> {
         if !self.reuse {

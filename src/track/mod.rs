@@ -1,14 +1,18 @@
-//! Experiments and runs: what was trained, with which parameters, and every metric of it, kept in one SQLite file.
+//! Experiments and runs: what was trained, with which parameters, every metric of it and the samples it chose, kept in one
+//! SQLite file.
 
 mod experiment;
 mod process;
+mod resume;
 mod run;
 mod schema;
+mod selections;
 mod stats;
 mod store;
 
 pub use experiment::Experiment;
 pub use run::{Run, Status};
+pub use selections::SelectionRecord;
 pub use stats::MetricStats;
 pub use store::{MetricPoint, RunRecord, Store};
 

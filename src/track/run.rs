@@ -1,7 +1,10 @@
 //! One training: its status, parameters and metrics.
 
-use super::{Parameter, Store};
+use std::path::PathBuf;
+
+use super::{Parameter, SelectionRecord, Store};
 use crate::error::{Error, Result};
+use crate::select::Selection;
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,33 @@ impl Run {
     pub fn log_parameter(&self, name: &str, value: impl Into<Parameter>) -> Result<()> {
         super::experiment::check_name("parameter name", name)?;
         self.store.set_parameter(self.id, name, &value.into())
+    }
+
+    /// Keeps which samples were chosen to train on from `epoch` on (counted from 1), with their gains and weights where
+    /// there are any. When this returns, they survive the death of the process, as metrics do.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be written.
+    pub fn log_selection(&self, epoch: i64, selection: &Selection) -> Result<()> {
+        self.store.log_selection(self.id, &SelectionRecord::of(epoch, selection)?)
+    }
+
+    /// The selections kept with this run, by epoch.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be read; [`Error::BadFile`] if a selection in it cannot be decoded.
+    pub fn selection_records(&self) -> Result<Vec<SelectionRecord>> {
+        self.store.selection_records(self.id)
+    }
+
+    /// Key within the store.
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Where this run's checkpoint is kept while it is at work: a file in [`Store::folder`].
+    pub fn checkpoint_path(&self) -> PathBuf {
+        self.store.folder().join(format!("run-{}.safetensors", self.id))
     }
 
     /// Ends the run as completed.

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The version this program writes, kept in SQLite's `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE experiments (
@@ -53,6 +53,19 @@ CREATE TABLE metric_stats (
 ) WITHOUT ROWID;
 ";
 
+/// What version 2 added.
+const SELECTIONS: &str = "
+CREATE TABLE selections (
+    run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
+    epoch   INTEGER NOT NULL,           -- the first epoch that trained on it, counted from 1
+    count   INTEGER NOT NULL,
+    samples BLOB NOT NULL,              -- ascending positions; see track/selections.rs for these three
+    gains   BLOB,
+    weights BLOB,
+    PRIMARY KEY (run, epoch)
+);
+";
+
 /// SQLite's `application_id`, by which a store is told from another program's database: "GLSN".
 const APPLICATION: i64 = 0x474C_534E;
 
@@ -79,15 +92,20 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     Ok(Kind::Store(number("PRAGMA user_version")?))
 }
 
-/// Makes the tables where there are none. Several processes may do this at once.
+/// Makes the tables that are not there: all of them in a new file, those that have been added since in an older store.
+/// Several processes may do this at once.
 pub(super) fn ensure(connection: &mut Connection) -> rusqlite::Result<()> {
-    if kind(connection)? != Kind::Empty {
+    if kind(connection)? == Kind::Store(VERSION) {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if kind(&transaction)? == Kind::Empty {
+    let found = kind(&transaction)?;
+    if found == Kind::Empty {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
+    }
+    if matches!(found, Kind::Empty | Kind::Store(1)) {
+        transaction.execute_batch(SELECTIONS)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()

@@ -81,21 +81,23 @@ impl Store {
         Self::open(Self::default_path())
     }
 
-    /// Opens the store in the file `path`, making the file if it is not there.
+    /// Opens the store in the file `path`, making the file if it is not there. A store of an older version gets the tables
+    /// that have been added since.
     ///
     /// # Errors
     /// [`Error::Store`] if the file is not a store or cannot be written; [`Error::BadFile`] if another
-    /// program or another release of Glisten wrote it.
+    /// program or a later release of Glisten wrote it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |doing| move |source| Error::Store { path: path.to_path_buf(), doing, source };
         let mut connection = Connection::open(path).map_err(failed("opening"))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed("opening"))?;
         match schema::kind(&connection).map_err(failed("opening"))? {
-            schema::Kind::Empty | schema::Kind::Store(schema::VERSION) => {}
+            schema::Kind::Empty | schema::Kind::Store(1..=schema::VERSION) => {}
             schema::Kind::Store(version) => {
                 let found = format!("version {version}; another release of Glisten wrote it");
-                return Err(Error::bad_file(path, format!("a store of version {}", schema::VERSION), found));
+                let expected = format!("a store of version {} or older", schema::VERSION);
+                return Err(Error::bad_file(path, expected, found));
             }
             schema::Kind::Foreign => {
                 return Err(Error::bad_file(
@@ -118,6 +120,14 @@ impl Store {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder beside the file for what is too large for it: `glisten.db.d` for `glisten.db`. It is made by whoever puts
+    /// something there.
+    pub fn folder(&self) -> PathBuf {
+        let mut folder = self.path.clone().into_os_string();
+        folder.push(".d");
+        folder.into()
     }
 
     /// The names of all experiments, oldest first.
@@ -310,11 +320,15 @@ impl Store {
         })
     }
 
-    fn read<T>(&self, doing: &'static str, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(super) fn read<T>(
+        &self,
+        doing: &'static str,
+        f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         f(&self.lock()).map_err(|source| Error::Store { path: self.path.clone(), doing, source })
     }
 
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         doing: &'static str,
         f: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -378,17 +392,34 @@ fn log_metric(
             (stats, step)
         }
         // A step out of order or logged again: rare, and worth one pass over this metric's series.
-        Some((_, last_step)) => {
-            let mut stats = MetricStats::default();
-            let mut statement = transaction
-                .prepare_cached("SELECT value FROM metrics WHERE run = ? AND name = ? ORDER BY step")?;
-            let mut rows = statement.query(params![run, name])?;
-            while let Some(row) = rows.next()? {
-                stats.push(row.get::<_, Option<f64>>(0)?.unwrap_or(f64::NAN));
-            }
-            (stats, last_step)
-        }
+        Some((_, last_step)) => (stats_of_series(transaction, run, name)?, last_step),
     };
+    keep_stats(transaction, run, name, &stats, last_step)
+}
+
+/// Statistics of a metric's series as it stands.
+pub(super) fn stats_of_series(
+    transaction: &Transaction<'_>,
+    run: i64,
+    name: &str,
+) -> rusqlite::Result<MetricStats> {
+    let mut stats = MetricStats::default();
+    let mut statement =
+        transaction.prepare_cached("SELECT value FROM metrics WHERE run = ? AND name = ? ORDER BY step")?;
+    let mut rows = statement.query(params![run, name])?;
+    while let Some(row) = rows.next()? {
+        stats.push(row.get::<_, Option<f64>>(0)?.unwrap_or(f64::NAN));
+    }
+    Ok(stats)
+}
+
+pub(super) fn keep_stats(
+    transaction: &Transaction<'_>,
+    run: i64,
+    name: &str,
+    stats: &MetricStats,
+    last_step: i64,
+) -> rusqlite::Result<()> {
     let finite = |value: f64| value.is_finite().then_some(value);
     transaction
         .prepare_cached(
@@ -425,6 +456,6 @@ fn stats_from(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<MetricStat
     })
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }

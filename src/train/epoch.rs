@@ -86,7 +86,6 @@ impl Course {
     }
 
     /// What a checkpoint must keep beside the model's variables: steps done, and the optimiser's tensors by name.
-    #[allow(dead_code)] // what checkpoints are written from
     pub(super) fn state(&self) -> (u64, Vec<(String, Tensor)>) {
         let tensors = self.optimizer.state().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
         (self.n_steps_done, tensors.collect())
@@ -96,7 +95,6 @@ impl Course {
     ///
     /// # Errors
     /// [`Error::Argument`] if a tensor is missing or has another shape; nothing is changed then.
-    #[allow(dead_code)] // what checkpoints are read into
     pub(super) fn restore(&mut self, n_steps_done: u64, tensors: &[(String, Tensor)]) -> Result<()> {
         self.optimizer.restore(tensors)?;
         self.n_steps_done = n_steps_done;
@@ -108,7 +106,7 @@ impl Course {
     pub(super) fn train(
         &mut self,
         model: &dyn Model,
-        epoch: Epoch<'_>,
+        mut epoch: Epoch<'_>,
         device: Device,
     ) -> Result<(Score, f64)> {
         let started = Instant::now();
@@ -130,7 +128,14 @@ impl Course {
             let labels = examples.labels.f_index_select(0, &indices)?;
             let outputs = {
                 let _precision = ops::Autocast::new(self.step.precision == Precision::Bf16, device)?;
-                model.forward(&inputs, true)
+                if epoch.remembers() {
+                    let features = model.features(&inputs, true);
+                    let outputs = model.logits(&features);
+                    epoch.note(&indices, &features, &outputs)?;
+                    outputs
+                } else {
+                    model.forward(&inputs, true)
+                }
             };
             interrupt::check()?;
             let loss = self.loss.mean(&outputs, &labels)?;
@@ -181,7 +186,8 @@ pub(super) fn evaluate(
     Ok(Score { loss: mean, accuracy: n_correct.map(|n| n / examples.len().max(1) as f64) })
 }
 
-/// The highest class, `None` where there are none.
-pub(super) fn highest_label(labels: &Tensor) -> Option<i64> {
-    (labels.size()[0] > 0 && labels.kind() == Kind::Int64).then(|| labels.max().int64_value(&[]))
+/// The lowest and the highest class; `None` where there are no labels, or they are targets of a regression.
+pub(super) fn label_range(labels: &Tensor) -> Option<(i64, i64)> {
+    let has_classes = labels.size()[0] > 0 && labels.kind() == Kind::Int64;
+    has_classes.then(|| (labels.min().int64_value(&[]), labels.max().int64_value(&[])))
 }

@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
+use glisten_reports::summary::Published;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::{Fitted, Sgd, Trainer};
-use crate::data::{DataSpec, Split, Splits};
+use super::epoch::Step;
+use super::glister_options::{GlisterFor, GlisterOptions};
+use super::{Augment, Fitted, Precision, Schedule, Sgd, Trainer};
+use crate::data::{DataSpec, Split, Splits, Task};
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::model;
+use crate::progress::{self, SweepProgress};
 use crate::select::Select;
 use crate::track::{Experiment, Store};
 
@@ -45,32 +50,47 @@ pub struct Sweep {
     /// The optimiser.
     #[serde(default)]
     pub optimizer: Sgd,
+    /// How the learning rate moves: `cosine`, `one-cycle` or `constant`.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// How training images are varied.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub augment: Augment,
+    /// The format that steps compute in: `fp32` or `bf16`.
+    #[serde(default)]
+    pub precision: Precision,
+    /// The share of each target that is spread over all classes, in [0, 1).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub label_smoothing: f64,
+    /// The global norm that the gradients of a step are scaled down to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_grad_norm: Option<f64>,
+    /// Threads that libtorch computes with on the CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// How the validation set is split off.
     #[serde(default)]
     pub split: Split,
     /// GLISTER's options.
     #[serde(default)]
     pub glister: GlisterOptions,
+    /// GLISTER's options for single fractions, over those for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub glister_for: Vec<GlisterFor>,
+    /// Epochs between two checkpoints; 0 for none. What is not given keeps the trainer's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<usize>,
+    /// Whether selections are kept with their runs; by default those of strategies that choose are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_selections: Option<bool>,
+    /// Figures in print, for the report to set GLISTER's beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
 }
 
-/// GLISTER's options in a sweep file; what is not given keeps its default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GlisterOptions {
-    /// Epochs between two selections.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub select_every: Option<usize>,
-    /// Greedy rounds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rounds: Option<usize>,
-    /// Step size of the hypothetical step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub eta: Option<f64>,
-    /// Whether the last layer's weights count as well as its biases.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub linear_layer: Option<bool>,
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
-
 fn default_model() -> String {
     "lenet".to_owned()
 }
@@ -108,7 +128,16 @@ impl Sweep {
     /// [`Error::NotFound`] or [`Error::Argument`] for the first that is not.
     pub fn check(&self) -> Result<()> {
         self.selections()?;
-        self.optimizer.check()?;
+        let step = Step {
+            sgd: self.optimizer,
+            schedule: self.schedule,
+            augment: self.augment,
+            precision: self.precision,
+            label_smoothing: self.label_smoothing,
+            clip_grad_norm: self.clip_grad_norm,
+        };
+        // Of the data nothing is known yet; whether these suit a regression is seen before its first run.
+        step.check(Task::Classification { n_classes: 2 })?;
         self.data.check()?;
         if !model::NAMES.contains(&self.model.as_str()) {
             let hint = format!("; there is: {}", model::NAMES.join(", "));
@@ -140,7 +169,17 @@ impl Sweep {
         let names: Vec<&str> = self.selections.iter().map(String::as_str).collect();
         let grid = Select::grid(&self.fractions, &names)?;
         let grid = if self.full { grid.with_full() } else { grid };
-        let selections: Vec<Select> = grid.into_iter().map(|select| self.glister.apply(select)).collect();
+        if let Some(one) = self.glister_for.iter().find(|one| !self.fractions.contains(&one.fraction)) {
+            let expected = format!("one of the fractions, {:?}", self.fractions);
+            return Err(Error::argument("glister_for.fraction", expected, one.fraction));
+        }
+        let with_options = |select: Select| {
+            let own = self.glister_for.iter().filter(|one| one.fraction == select.fraction());
+            own.fold(self.glister.apply(select, self.batch_size), |select, one| {
+                one.options.apply(select, self.batch_size)
+            })
+        };
+        let selections: Vec<Select> = grid.into_iter().map(with_options).collect();
         if selections.is_empty() {
             return Err(Error::argument(
                 "selections and fractions",
@@ -168,11 +207,19 @@ impl Sweep {
     /// # Errors
     /// As [`Trainer::fit`]; the runs done until then are kept.
     pub fn run(&self, store: &Store, device: Option<Device>) -> Result<Vec<Fitted>> {
+        let _call = interrupt::enter();
         self.check()?;
         let selections = self.selections()?;
         let data = self.load()?;
         let experiment = Experiment::resume_in(store, &self.experiment)?;
-        let mut fitted = Vec::new();
+        let n_runs = selections.len() * self.seeds.len();
+        let mut shown = Shown(SweepProgress {
+            experiment: experiment.name().to_owned(),
+            n_runs,
+            ..SweepProgress::default()
+        });
+        progress::tell(|listener| listener.sweep(&shown.0));
+        let mut fitted: Vec<Fitted> = Vec::with_capacity(n_runs);
         for &seed in &self.seeds {
             for &select in &selections {
                 let mut trainer = Trainer::of(model::named(&self.model, &data)?)
@@ -180,32 +227,42 @@ impl Sweep {
                     .epochs(self.epochs)
                     .batch_size(self.batch_size)
                     .optimizer(self.optimizer)
+                    .schedule(self.schedule)
+                    .augment(self.augment)
+                    .precision(self.precision)
+                    .label_smoothing(self.label_smoothing)
                     .seed(seed);
                 if let Some(device) = device {
                     trainer = trainer.device(device);
                 }
-                fitted.push(trainer.fit(&data, &experiment)?);
+                if let Some(norm) = self.clip_grad_norm {
+                    trainer = trainer.clip_grad_norm(norm);
+                }
+                if let Some(threads) = self.threads {
+                    trainer = trainer.threads(threads);
+                }
+                if let Some(epochs) = self.checkpoint_every {
+                    trainer = trainer.checkpoint_every(epochs);
+                }
+                if let Some(keep) = self.keep_selections {
+                    trainer = trainer.keep_selections(keep);
+                }
+                // A sweep may have hundreds of runs: their models are not held.
+                fitted.push(Fitted { model: None, ..trainer.fit(&data, &experiment)? });
+                shown.0.n_done += 1;
+                shown.0.n_reused += usize::from(fitted.last().is_some_and(|fitted| fitted.reused));
+                progress::tell(|listener| listener.sweep(&shown.0));
             }
         }
         Ok(fitted)
     }
 }
 
-impl GlisterOptions {
-    /// `select` with these options; strategies other than GLISTER stay as they are.
-    pub fn apply(&self, mut select: Select) -> Select {
-        if let Some(epochs) = self.select_every {
-            select = select.select_every(epochs);
-        }
-        if let Some(rounds) = self.rounds {
-            select = select.rounds(rounds);
-        }
-        if let Some(eta) = self.eta {
-            select = select.eta(eta);
-        }
-        if let Some(linear_layer) = self.linear_layer {
-            select = select.linear_layer(linear_layer);
-        }
-        select
+/// A sweep's progress while it is shown: however the sweep ends, its listener is told.
+struct Shown(SweepProgress);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        progress::tell(|listener| listener.sweep_ended(&self.0));
     }
 }

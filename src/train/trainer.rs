@@ -1,53 +1,38 @@
-//! The trainer: one training from its configuration to a run in the store.
+//! The trainer: what a training is, and whether it can be done. `fit.rs` does it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use tch::{Device, nn};
+use tch::Device;
 
-use super::epoch::{self, Course, Step};
+use super::epoch::{self, Step};
 use super::optimizer::Sgd;
 use super::{Augment, Precision, Schedule};
-use crate::data::{Normalization, Splits};
+use crate::data::{Splits, Task};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Architecture;
-use crate::progress::{self, RunProgress};
-use crate::select::Select;
-use crate::track::{Experiment, Parameter, Run};
-
-static DRAWING: Mutex<()> = Mutex::new(());
+use crate::select::{Loss as SelectionLoss, Select};
+use crate::track::Parameter;
 
 /// One training's configuration; [`Trainer::fit`] does it.
 pub struct Trainer {
-    architecture: Box<dyn Architecture>,
-    select: Select,
-    epochs: usize,
-    batch_size: usize,
-    step: Step,
-    seed: u64,
-    device: Option<Device>,
-    name: Option<String>,
+    pub(super) architecture: Box<dyn Architecture>,
+    pub(super) select: Select,
+    pub(super) epochs: usize,
+    pub(super) batch_size: usize,
+    pub(super) step: Step,
+    pub(super) seed: u64,
+    pub(super) device: Option<Device>,
+    pub(super) name: Option<String>,
+    pub(super) checkpoint_every: usize,
+    pub(super) keep_checkpoint: bool,
+    pub(super) keep_selections: Option<bool>,
+    pub(super) threads: Option<usize>,
 }
 
-/// What came of a training. The full series of its metrics is in the store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fitted {
-    /// The run's name within its experiment.
-    pub run: String,
-    /// Accuracy on the validation set after the last epoch, in [0, 1].
-    pub validation_accuracy: Option<f64>,
-    /// Accuracy on the test set at the end, where there is one.
-    pub test_accuracy: Option<f64>,
-    /// Seconds of training steps, all epochs together.
-    pub train_secs: f64,
-    /// Seconds of choosing, all epochs together.
-    pub selection_secs: f64,
-    /// Whether a completed run of this configuration was there already and nothing was trained.
-    pub reused: bool,
-}
+/// More threads than any machine has cores are a slip.
+const MOST_THREADS: usize = 4096;
 
 impl Trainer {
     /// Trains `architecture` on all of the data: 20 epochs, batches of 128, [`Sgd::default`], seed 0, on the first CUDA
@@ -67,6 +52,10 @@ impl Trainer {
             seed: 0,
             device: None,
             name: None,
+            checkpoint_every: 5,
+            keep_checkpoint: false,
+            keep_selections: None,
+            threads: None,
         }
     }
 
@@ -154,6 +143,14 @@ impl Trainer {
         self
     }
 
+    /// Sets the number of threads that libtorch computes with on the CPU, for the whole process and from the training on;
+    /// else it is left as it is. A result is the same to the bit only with the same number.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
     /// Names the run; else it is called after strategy, fraction and seed.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
@@ -161,115 +158,31 @@ impl Trainer {
         self
     }
 
-    /// Trains, and keeps everything as a run of `experiment`: per epoch `train:loss`, `train:accuracy`,
-    /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone) and `selection:seconds`; at the
-    /// end `test:loss`, `test:accuracy` and `run:seconds` (wall time, everything counted).
-    ///
-    /// # Errors
-    /// [`Error::Argument`] before anything is stored, for a configuration that cannot be trained. After that the run is
-    /// stored as stopped for [`Error::Interrupted`], as failed for any other error, with all metrics until then.
-    pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
-        self.check(data)?;
-        let device = self.device.unwrap_or_else(device::best);
-        let parameters = self.parameters(data, device);
-        let config = fingerprint(&parameters, &self.architecture.settings());
-        if let Some(run) = experiment.completed_run(&config)? {
-            return self.reused(experiment, &run);
-        }
-        let mut run = experiment.start(&self.run_name(), Some(&config), &parameters)?;
-        let mut progress = RunProgress {
-            experiment: run.experiment().to_owned(),
-            run: run.name().to_owned(),
-            epochs: self.epochs,
-            ..Default::default()
-        };
-        progress::tell(|listener| listener.run(&progress));
-        let outcome = self.train(data, device, &run, &mut progress);
-        let status = match &outcome {
-            Ok(_) => run.complete().map(|()| crate::track::Status::Completed)?,
-            Err(error) => run.end_with(error)?,
-        };
-        progress::tell(|listener| listener.run_ended(&progress, status.as_str()));
-        outcome.map_err(|error| match error {
-            Error::Interrupted(_) => Error::Interrupted(format!(
-                "run '{}' is stored as stopped after {} of {} epochs",
-                progress.run, progress.epoch, progress.epochs
-            )),
-            error => error,
-        })
+    /// Sets how many epochs there are between two checkpoints; 5 if not set, none for 0. In an experiment that was opened by
+    /// [`Experiment::resume`](crate::track::Experiment::resume), a training that was stopped, failed or was killed goes on
+    /// from its last checkpoint, in the same run, and comes to the same metrics as one that ran through (seconds aside, on the
+    /// CPU, with the same number of threads). The file lies in the store's folder
+    /// ([`Run::checkpoint_path`](crate::track::Run::checkpoint_path)) and is removed when the run is complete.
+    #[must_use]
+    pub fn checkpoint_every(mut self, epochs: usize) -> Self {
+        self.checkpoint_every = epochs;
+        self
     }
 
-    fn train(&self, data: &Splits, device: Device, run: &Run, progress: &mut RunProgress) -> Result<Fitted> {
-        let started = Instant::now();
-        let variables = nn::VarStore::new(device);
-        let model = {
-            // libtorch's generator belongs to the process: trainings on other threads wait while weights are drawn.
-            let _turn = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
-            tch::manual_seed(self.seed as i64);
-            self.architecture.build(&variables.root())
-        };
-        let (train, validation) = (data.train.to_device(device)?, data.validation.to_device(device)?);
-        let normalization = Normalization::of(&train);
-        let mut loader = self
-            .select
-            .loader(&train, &validation)?
-            .batch_size(self.batch_size)
-            .seed(self.seed)
-            .normalization(normalization.clone());
-        let steps_per_epoch = (loader.budget() as u64).div_ceil(self.batch_size as u64);
-        let n_steps = steps_per_epoch * self.epochs as u64;
-        let mut course = Course::new(self.step, data.task(), &variables, self.seed, n_steps)?;
-        let mut fitted = Fitted {
-            run: run.name().to_owned(),
-            validation_accuracy: None,
-            test_accuracy: None,
-            train_secs: 0.0,
-            selection_secs: 0.0,
-            reused: false,
-        };
-        for number in 1..=self.epochs {
-            let epoch = loader.epoch(model.as_ref())?;
-            let (n_samples, selection_secs) = (epoch.n_samples(), epoch.selection_secs);
-            let (score, epoch_secs) = course.train(model.as_ref(), epoch, device)?;
-            let mut metrics = vec![
-                ("train:loss", score.loss),
-                ("epoch:seconds", epoch_secs),
-                ("selection:seconds", selection_secs),
-            ];
-            metrics.extend(score.accuracy.map(|accuracy| ("train:accuracy", accuracy)));
-            if !validation.is_empty() {
-                let score = epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
-                metrics.push(("validation:loss", score.loss));
-                metrics.extend(score.accuracy.map(|accuracy| ("validation:accuracy", accuracy)));
-                fitted.validation_accuracy = score.accuracy;
-            }
-            run.log_metrics(number as i64, &metrics)?;
-            fitted.train_secs += epoch_secs;
-            fitted.selection_secs += selection_secs;
-            progress.epoch = number;
-            progress.train_loss = Some(score.loss);
-            progress.validation_accuracy = fitted.validation_accuracy;
-            progress.images_per_sec = Some(n_samples as f64 / epoch_secs.max(f64::MIN_POSITIVE));
-            progress::tell(|listener| listener.run(progress));
-            if !score.loss.is_finite() {
-                return Err(Error::Diverged {
-                    what: format!("the training loss is {}", score.loss),
-                    epoch: number,
-                    advice: "a lower learning rate usually helps".to_owned(),
-                });
-            }
-        }
-        let mut closing = Vec::new();
-        if let Some(test) = &data.test {
-            let score =
-                epoch::evaluate(model.as_ref(), &test.to_device(device)?, &normalization, data.task())?;
-            closing.push(("test:loss", score.loss));
-            closing.extend(score.accuracy.map(|accuracy| ("test:accuracy", accuracy)));
-            fitted.test_accuracy = score.accuracy;
-        }
-        closing.push(("run:seconds", started.elapsed().as_secs_f64()));
-        run.log_metrics(self.epochs as i64, &closing)?;
-        Ok(fitted)
+    /// Keeps the last checkpoint of a run that is complete.
+    #[must_use]
+    pub fn keep_checkpoint(mut self, keep: bool) -> Self {
+        self.keep_checkpoint = keep;
+        self
+    }
+
+    /// Whether each selection is kept with the run (positions, gains, weights, epoch), to be read by
+    /// [`Run::selections`](crate::track::Run::selections). By default those of strategies that choose are, and random draws,
+    /// which the seed gives again, are not.
+    #[must_use]
+    pub fn keep_selections(mut self, keep: bool) -> Self {
+        self.keep_selections = Some(keep);
+        self
     }
 
     /// Whether [`Trainer::fit`] can train on `data`.
@@ -277,7 +190,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Argument`] for a setting, or data, with which it cannot.
     pub fn check(&self, data: &Splits) -> Result<()> {
-        self.select.check()?;
+        self.selection(data.task()).check()?;
         self.step.check(data.task())?;
         for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {
             if !(1..=i32::MAX as usize).contains(&value) {
@@ -286,21 +199,29 @@ impl Trainer {
         }
         self.architecture.check(data)?;
         let n_classes = data.n_classes() as i64;
-        for (part, examples) in [("training set", Some(&data.train)), ("test set", data.test.as_ref())] {
-            let highest = examples.and_then(|examples| epoch::highest_label(&examples.labels));
-            if let Some(label) = highest.filter(|&label| label >= n_classes) {
-                return Err(Error::argument(
-                    format!("labels of the {part}"),
-                    format!("0 to {}", n_classes - 1),
-                    label,
-                ));
+        if let Some(n) = self.threads.filter(|n| !(1..=MOST_THREADS).contains(n)) {
+            return Err(Error::argument("threads", format!("1 to {MOST_THREADS}"), n));
+        }
+        let parts = [
+            ("training set", Some(&data.train)),
+            ("validation set", Some(&data.validation)),
+            ("test set", data.test.as_ref()),
+        ];
+        for (part, examples) in parts {
+            let Some((lowest, highest)) = examples.and_then(|examples| epoch::label_range(&examples.labels))
+            else {
+                continue;
+            };
+            if let Some(label) = [lowest, highest].into_iter().find(|label| !(0..n_classes).contains(label)) {
+                let expected = format!("0 to {}", n_classes - 1);
+                return Err(Error::argument(format!("labels of the {part}"), expected, label));
             }
         }
         Ok(())
     }
 
     /// Everything that determines the result, and how fast it came.
-    fn parameters(&self, data: &Splits, device: Device) -> BTreeMap<String, Parameter> {
+    pub(super) fn parameters(&self, data: &Splits, device: Device) -> BTreeMap<String, Parameter> {
         let mut parameters = BTreeMap::from([
             ("dataset".to_owned(), Parameter::from(data.name.as_str())),
             ("dataset_fingerprint".to_owned(), data.fingerprint.as_str().into()),
@@ -309,7 +230,10 @@ impl Trainer {
             ("split_validation".to_owned(), data.split.validation.into()),
             ("split_seed".to_owned(), data.split.seed.into()),
             ("device".to_owned(), device::name(device).into()),
-            ("threads".to_owned(), tch::get_num_threads().into()),
+            (
+                "threads".to_owned(),
+                self.threads.map_or_else(|| tch::get_num_threads().into(), Parameter::from),
+            ),
             ("glisten_version".to_owned(), env!("CARGO_PKG_VERSION").into()),
             ("model".to_owned(), self.architecture.name().into()),
             ("strategy".to_owned(), self.select.name().into()),
@@ -331,48 +255,32 @@ impl Trainer {
         if let Some(norm) = self.step.clip_grad_norm {
             parameters.insert("clip_grad_norm".to_owned(), norm.into());
         }
-        for (name, value) in self.select.options() {
+        for (name, value) in self.selection(data.task()).options() {
             parameters.insert(name.to_owned(), Parameter::from(value));
         }
         parameters
     }
 
-    fn run_name(&self) -> String {
+    /// The selection, choosing by the loss that is trained on.
+    pub(super) fn selection(&self, task: Task) -> Select {
+        self.select.loss(match task {
+            Task::Classification { .. } => {
+                SelectionLoss::CrossEntropy { label_smoothing: self.step.label_smoothing }
+            }
+            Task::Regression => SelectionLoss::SquaredError,
+        })
+    }
+
+    pub(super) fn run_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| match self.select.name() {
             "full" => format!("full seed {}", self.seed),
             name => format!("{name} {} % seed {}", percent(self.select.fraction()), self.seed),
         })
     }
-
-    fn reused(&self, experiment: &Experiment, run: &Run) -> Result<Fitted> {
-        let records = experiment.store().run_records(Some(experiment.name()))?;
-        let record = records.into_iter().find(|record| record.name == run.name());
-        let metrics = record.map(|record| record.metrics).unwrap_or_default();
-        let last = |name: &str| metrics.get(name).map(|stats| stats.last).filter(|value| value.is_finite());
-        let total = |name: &str| metrics.get(name).map_or(0.0, |stats| stats.mean * stats.count as f64);
-        let progress = RunProgress {
-            experiment: experiment.name().to_owned(),
-            run: run.name().to_owned(),
-            epoch: self.epochs,
-            epochs: self.epochs,
-            train_loss: last("train:loss"),
-            validation_accuracy: last("validation:accuracy"),
-            images_per_sec: None,
-        };
-        progress::tell(|listener| listener.run_ended(&progress, "completed before"));
-        Ok(Fitted {
-            run: run.name().to_owned(),
-            validation_accuracy: last("validation:accuracy"),
-            test_accuracy: last("test:accuracy"),
-            train_secs: total("epoch:seconds"),
-            selection_secs: total("selection:seconds"),
-            reused: true,
-        })
-    }
 }
 
 /// SHA-256 of the parameters and the model's own settings: the same for two trainings that are the same piece of work.
-fn fingerprint(parameters: &BTreeMap<String, Parameter>, settings: &str) -> String {
+pub(super) fn fingerprint(parameters: &BTreeMap<String, Parameter>, settings: &str) -> String {
     let mut text = parameters.iter().map(|(name, value)| format!("{name:?}={value:?}\n")).collect::<String>();
     text.push_str(settings);
     hex::encode(Sha256::digest(text))

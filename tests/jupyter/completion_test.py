@@ -37,6 +37,17 @@ COMPLETIONS = [
     ("tensor.", "size sum softmax view to_kind"),
     ("tensor.sum(Kind::Float).siz", "size"),
     ("Kind::", "Float Int64"),
+    # What the cell itself binds: loops, conditions, arms, closures, parameters.
+    ("for column in data_frame.columns() {\n    column.", "len name"),
+    ("for (images, labels) in Select::full().loader(&a, &b)?.epoch(&model)? {\n    images.", "size mean"),
+    ("if let Ok(column) = data_frame.column(\"a\") { column.na", "name"),
+    ("match data_frame.column(\"a\") {\n    Ok(column) => column.na", "name"),
+    ("data_frame.columns().iter().map(|column| column.na", "name"),
+    ("numbers.iter().enumerate().map(|(index, number)| ind", "index"),
+    ("fn f(parameter: &Tensor) -> i64 { parameter.siz", "size"),
+    ("col(\"a\").map(|column| column.na", "name"),
+    # What macros have made.
+    ("DatetimeArgs::new(lit(2026), lit(1), lit(1)).with_", "with_hour with_minute"),
     ("nn::", "linear VarStore"),
     ("let ü = data_f", "data_frame"),
     ("pri", "println! print!"),
@@ -55,6 +66,8 @@ INSPECTIONS = [
     ("data_frame.clone().lazy().group_by(", "fn group_by"),
     ("col(", "fn col"),
     ("tensor.softmax", "fn softmax"),
+    ("for column in data_frame.columns() {\n    column", "column: Column"),
+    ("data_frame.columns().iter().map(|column| column.name", "fn name"),
 ]
 
 manager, client = start_new_kernel(kernel_name="glisten")

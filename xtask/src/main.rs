@@ -1,4 +1,4 @@
-//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | bench | libtorch | bundle`.
+//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | bench | study | libtorch | bundle`.
 //!
 //! Every command makes what it needs and is still missing, says beforehand what that is and about how long it takes, and can
 //! be killed at any moment: nothing takes its final name before it is whole, and the next call goes on from there.
@@ -17,6 +17,7 @@ mod process;
 mod python;
 mod say;
 mod setup;
+mod study;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,15 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Do a study again, as far as its store does not hold it; leaves its figures and reports in target/study
+    Study {
+        /// Which one
+        #[arg(value_enum)]
+        study: study::Study,
+        /// A small part of the data, two epochs, two seeds: to see that it works
+        #[arg(long)]
+        quick: bool,
+    },
     /// Provide libtorch and the C shim of torch-sys, and point .libtorch at them
     Libtorch,
     /// Build the workspace and the bundle that notebook cells link to
@@ -79,6 +89,7 @@ fn main() -> ExitCode {
         Command::Lab { args } => lab::run(&folders, &args),
         Command::Test { full, filter } => test::run(&folders, full, &filter),
         Command::Bench { name, quick } => bench::run(&folders, name, bench::Effort { quick }),
+        Command::Study { study, quick } => study::run(&folders, study, quick),
         Command::Libtorch => setup::libtorch_only(&folders),
         Command::Bundle => setup::up_to_bundle(&folders),
     });

@@ -29,12 +29,24 @@ pub(crate) fn libtorch_only(folders: &Folders) -> Result<()> {
     plan.carry_out(folders)
 }
 
+/// libtorch and the build: the programs alone. `then` is what the command does afterwards, for the announcement.
+///
+/// # Errors
+/// If a step fails.
+pub(crate) fn up_to_programs(folders: &Folders, then: Vec<Step>) -> Result<()> {
+    announce_and_check(folders, Wanted::Programs, then)?;
+    if let Some(plan) = libtorch::plan(folders)? {
+        plan.carry_out(folders)?;
+    }
+    build::build(folders).map(|_| ())
+}
+
 /// `cargo xtask bundle`: libtorch, the build, the bundle.
 ///
 /// # Errors
 /// If a step fails.
 pub(crate) fn up_to_bundle(folders: &Folders) -> Result<()> {
-    announce_and_check(folders, false, Vec::new())?;
+    announce_and_check(folders, Wanted::Bundle, Vec::new())?;
     let bundle = make_bundle(folders)?;
     say::note(&format!("bundle: {}", bundle.display()));
     Ok(())
@@ -47,7 +59,7 @@ pub(crate) fn up_to_bundle(folders: &Folders) -> Result<()> {
 /// If a step fails.
 pub(crate) fn whole(folders: &Folders, then: Vec<Step>) -> Result<Ready> {
     let start = Instant::now();
-    announce_and_check(folders, true, then)?;
+    announce_and_check(folders, Wanted::All, then)?;
     let bundle = make_bundle(folders)?;
     let _lock = folders::lock(&folders.target)?;
     let python = python::provide(folders)?;
@@ -56,6 +68,14 @@ pub(crate) fn whole(folders: &Folders, then: Vec<Step>) -> Result<Ready> {
     process::output(install.arg("--bundle").arg(bundle::link(folders)))?;
     say::note(&format!("set-up: {}", say::duration(start.elapsed())));
     Ok(Ready { bundle, python })
+}
+
+/// How much of the set-up a command needs; each takes in those before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Programs,
+    Bundle,
+    All,
 }
 
 fn make_bundle(folders: &Folders) -> Result<PathBuf> {
@@ -68,7 +88,7 @@ fn make_bundle(folders: &Folders) -> Result<PathBuf> {
 }
 
 /// Says what is missing and how long it takes, and checks that this machine can do it. Quick if nothing is missing.
-fn announce_and_check(folders: &Folders, with_python: bool, then: Vec<Step>) -> Result<()> {
+fn announce_and_check(folders: &Folders, wanted: Wanted, then: Vec<Step>) -> Result<()> {
     let mut steps = Vec::new();
     let libtorch = libtorch::plan(folders)?;
     if let Some(plan) = &libtorch {
@@ -77,10 +97,10 @@ fn announce_and_check(folders: &Folders, with_python: bool, then: Vec<Step>) -> 
     let build = build::step(folders)?;
     let build_bytes = if build.is_some() { 12_000_000_000 } else { 1_000_000_000 };
     steps.extend(build);
-    if !bundle::exists(folders) {
+    if wanted >= Wanted::Bundle && !bundle::exists(folders) {
         steps.push(Step::new("link the notebook bundle", 40.0));
     }
-    if with_python && !python::is_complete(folders) {
+    if wanted == Wanted::All && !python::is_complete(folders) {
         steps.push(Step::new("a private Python environment with JupyterLab: download 60 MB", 60.0));
     }
     let sets_up = !steps.is_empty();

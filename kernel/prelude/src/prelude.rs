@@ -11,5 +11,5 @@ pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 pub use tch::nn::{self, Module as _, ModuleT as _, OptimizerConfig as _};
 pub use tch::{Device, IndexOp, Kind, Tensor};
 
-pub use crate::rt::{clear_output, display, input, update_display};
+pub use crate::rt::{clear_output, display, input, input_password, update_display};
 pub use crate::show::{MimeBundle, Show};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use glisten::progress::{Listener, RunProgress, set_listener};
+use glisten::progress::{Listener, RunProgress, SweepProgress, set_listener};
 
 use crate::rt::update_display;
 use board::Board;
@@ -74,14 +74,7 @@ impl Displays {
     fn show(&self, progress: &RunProgress, status: Option<&str>) {
         let mut state = self.state();
         let State { shown, curves } = &mut *state;
-        let at = match shown.iter().position(|shown| shown.board.experiment() == progress.experiment) {
-            Some(at) => at,
-            None => {
-                shown.push(Shown::new(&progress.experiment));
-                shown.len() - 1
-            }
-        };
-        let shown = &mut shown[at];
+        let shown = Shown::of(shown, &progress.experiment);
         shown.board.hear(progress, status);
         let curve_grew = curves.entry(progress.experiment.clone()).or_default().hear(progress);
         shown.chart_is_stale |= curve_grew;
@@ -97,6 +90,15 @@ impl Displays {
 }
 
 impl Shown {
+    /// The experiment's entry of `all`, made where there is none yet.
+    fn of<'a>(all: &'a mut Vec<Self>, experiment: &str) -> &'a mut Self {
+        let at = all.iter().position(|shown| shown.board.experiment() == experiment).unwrap_or_else(|| {
+            all.push(Self::new(experiment));
+            all.len() - 1
+        });
+        &mut all[at]
+    }
+
     fn new(experiment: &str) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -128,6 +130,17 @@ impl Listener for Displays {
 
     fn run_ended(&self, progress: &RunProgress, status: &str) {
         self.show(progress, Some(status));
+    }
+
+    fn sweep(&self, progress: &SweepProgress) {
+        let mut state = self.state();
+        let shown = Shown::of(&mut state.shown, &progress.experiment);
+        shown.board.hear_sweep(Some(progress));
+        // The first of its runs follows at once: that one is shown.
+    }
+
+    fn sweep_ended(&self, progress: &SweepProgress) {
+        Shown::of(&mut self.state().shown, &progress.experiment).board.hear_sweep(None);
     }
 
     fn note(&self, text: &str) {

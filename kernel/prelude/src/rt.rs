@@ -9,13 +9,13 @@ pub mod via;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 pub use error::CellError;
-pub use link::{clear_output, display, input, update_display};
+pub use link::{clear_output, display, input, input_password, update_display};
 pub use store::{own, put, take};
 pub use via::{Peel, Via};
 
@@ -92,10 +92,12 @@ pub(crate) fn result(bundle: &MimeBundle) {
     }
 }
 
-/// Called once by the worker: `requests` and `replies` are its pipes to the kernel.
+/// Called once by the worker: `requests` and `replies` are its pipes to the kernel, and `calls` a file of four bytes in which
+/// the kernel looks up how many of Glisten's calls are in progress. It is closed.
 #[unsafe(no_mangle)]
-pub extern "C" fn glisten_prelude_start(requests: i32, replies: i32) {
+pub extern "C" fn glisten_prelude_start(requests: i32, replies: i32, calls: i32) {
     link::open(requests, replies);
+    count_calls_in(calls);
     // SAFETY: the handler only stores to an atomic. Without SA_RESTART a read that waits is woken by the signal.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -138,6 +140,21 @@ pub unsafe extern "C" fn glisten_prelude_forget(name: *const libc::c_char) {
     let name = unsafe { std::ffi::CStr::from_ptr(name) }.to_string_lossy();
     // A destructor that panics must not end the worker.
     let _ = catch_unwind(|| store::forget(&name));
+}
+
+/// Has Glisten count its calls where the kernel sees the number.
+fn count_calls_in(file: i32) {
+    const SIZE: usize = size_of::<AtomicU32>();
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: a mapping that cannot be made is an error that is looked at; one that can is never undone, and holds zeros,
+    // aligned to a page.
+    unsafe {
+        let page = libc::mmap(std::ptr::null_mut(), SIZE, protection, flags, file, 0);
+        if page != libc::MAP_FAILED {
+            glisten::interrupt::count_calls_in(&*page.cast::<AtomicU32>());
+        }
+        libc::close(file);
+    }
 }
 
 extern "C" fn on_interrupt(_: libc::c_int) {

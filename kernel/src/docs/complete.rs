@@ -35,7 +35,7 @@ const MACROS: [&str; 14] = [
     "writeln!",
 ];
 const VALUES: [&str; 4] = ["Err", "None", "Ok", "Some"];
-const COMMANDS: [&str; 6] = [":clear", ":doc", ":help", ":items", ":timing", ":vars"];
+const COMMANDS: [&str; 7] = [":clear", ":dep", ":doc", ":help", ":items", ":timing", ":vars"];
 
 /// One proposal.
 struct Match {
@@ -55,14 +55,17 @@ pub(crate) fn complete(state: &Mutex<State>, docs: &Docs, code: &str, cursor: us
         let found = found.map(|command| Match::new(command, "keyword", String::new()));
         return reply(found.collect(), start, cursor);
     }
+    let code = &crate::eval::command::blanked(code);
     let Some((start, word, context)) = before(code, cursor) else { return reply(Vec::new(), cursor, cursor) };
-    let scope = Scope::new(state, docs);
+    let index = docs.current();
+    let scope = Scope::new(state, &index);
+    let before_word: String = code.chars().take(start).collect();
+    let inference = Inference::new(&scope, &before_word);
     let mut found = match context {
         Context::Name if word.is_empty() => Vec::new(),
-        Context::Name => names(&scope, &head),
+        Context::Name => names(&inference, &head),
         Context::Path(path) => behind_path(&scope, &path, &word),
         Context::Member(receiver) => {
-            let inference = Inference { scope: &scope, before: &head };
             let ty = inference.of_text(&receiver);
             let members = ty.map(|ty| scope.members(&ty)).unwrap_or_default();
             let members = members.into_iter().filter(|member| member.kind.follows_dot()).collect();
@@ -80,10 +83,16 @@ pub(crate) fn complete(state: &Mutex<State>, docs: &Docs, code: &str, cursor: us
 }
 
 /// Everything that can be written without a path before it; the user's own names come first.
-fn names(scope: &Scope<'_>, before: &str) -> Vec<Match> {
+fn names(inference: &Inference<'_>, before: &str) -> Vec<Match> {
+    let scope = inference.scope;
     let mut found = Vec::new();
-    // Names of the cell itself that have no other place to come from: its `let`s and parameters.
-    if let Some(tokens) = super::tokens::tokens(before) {
+    // Names of the cell itself come first, the nearest before the others.
+    if let Some(locals) = &inference.locals {
+        for (name, ty) in locals.iter().rev() {
+            let signature = ty.as_ref().map(|ty| format!("{name}: {ty}")).unwrap_or_default();
+            found.push(Match::new(name, "instance", signature));
+        }
+    } else if let Some(tokens) = super::tokens::tokens(before) {
         let words: Vec<&str> = tokens.iter().map(|(_, range)| &before[range.clone()]).collect();
         for (at, word) in words.iter().enumerate() {
             let is_bound = at > 0

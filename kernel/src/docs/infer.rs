@@ -1,7 +1,12 @@
 //! The type of an expression, as far as signatures tell it.
 
-use syn::{Expr, Lit, Member as FieldMember};
+use std::collections::HashMap;
 
+use syn::{
+    Expr, ExprMethodCall, FnArg, GenericParam, Lit, Member as FieldMember, Signature, Type, TypeParamBound,
+};
+
+use super::locals::{self, Binding};
 use super::scope::Scope;
 use super::tokens::{Token, tokens};
 use super::{Kind, Target, Ty};
@@ -16,11 +21,30 @@ const DEPTH: usize = 12;
 /// Finds types of expressions of a cell.
 pub(super) struct Inference<'a> {
     pub(super) scope: &'a Scope<'a>,
-    /// The cell's code up to the cursor.
+    /// What the cell itself has bound at the cursor; `None` where its code does not parse.
+    pub(super) locals: Option<Vec<Binding>>,
+    /// The cell's code up to the cursor, for where it does not.
     pub(super) before: &'a str,
 }
 
+impl<'a> Inference<'a> {
+    /// For the end of `before`, the cell's code up to the word at the cursor.
+    pub(super) fn new(scope: &'a Scope<'a>, before: &'a str) -> Self {
+        Self { scope, locals: locals::at_end_of(scope, before), before }
+    }
+}
+
 impl Inference<'_> {
+    /// The type of an expression.
+    pub(super) fn of_expr(&self, expr: &Expr) -> Option<Ty> {
+        self.of(expr, DEPTH)
+    }
+
+    /// The name that the cell itself has bound last so.
+    pub(super) fn local(&self, name: &str) -> Option<&Binding> {
+        self.locals.iter().flatten().rfind(|(other, _)| other == name)
+    }
+
     /// The type of the expression that `text` is.
     pub(super) fn of_text(&self, text: &str) -> Option<Ty> {
         self.of(&syn::parse_str(text).ok()?, DEPTH)
@@ -70,25 +94,17 @@ impl Inference<'_> {
                     }
                 {
                     let mut ty = self.scope.ty(wrapper)?;
-                    ty.args = vec![self.of(value, depth)?];
+                    ty.args = vec![self.of(value, depth).unwrap_or_default()];
                     return Some(ty);
                 }
                 self.value(&path)
             }
-            Expr::MethodCall(call) => {
-                let receiver = self.of(&call.receiver, depth)?;
-                let name = call.method.to_string();
-                self.method(&receiver, &name)
-            }
+            Expr::MethodCall(call) => self.method_call(call, depth),
             Expr::Field(field) => {
                 let base = self.of(&field.base, depth)?;
                 match &field.member {
                     FieldMember::Unnamed(index) => base.args.get(usize::try_from(index.index).ok()?).cloned(),
-                    FieldMember::Named(name) => {
-                        let is_it =
-                            |member: &&&super::Member| member.kind == Kind::Field && *name == member.name;
-                        self.scope.members(&base).iter().find(is_it)?.ty.clone()
-                    }
+                    FieldMember::Named(name) => self.field(&base, &name.to_string()),
                 }
             }
             Expr::Index(index) => {
@@ -96,35 +112,145 @@ impl Inference<'_> {
                 let is_list = |ty: &Ty| matches!(ty.name.as_str(), "[]" | "Vec" | "slice");
                 self.scope.dereferenced(&base).iter().find(|ty| is_list(ty))?.args.first().cloned()
             }
+            Expr::Tuple(tuple) => {
+                let args = tuple.elems.iter().map(|e| self.of(e, depth).unwrap_or_default()).collect();
+                Some(Ty { name: "()".to_owned(), item: None, args })
+            }
+            Expr::Array(array) => {
+                let args = array.elems.first().and_then(|e| self.of(e, depth)).into_iter().collect();
+                Some(Ty { name: "[]".to_owned(), item: None, args })
+            }
+            Expr::Range(range) => {
+                let end = range.start.iter().chain(&range.end).find_map(|end| self.of(end, depth));
+                let mut iterator = self.scope.ty("Iterator")?;
+                iterator.args = vec![end.unwrap_or_default()];
+                Some(iterator)
+            }
+            Expr::Block(block) => match block.block.stmts.as_slice() {
+                [syn::Stmt::Expr(only, None)] => self.of(only, depth),
+                _ => None,
+            },
             _ => None,
         }
     }
 
-    /// What a call of the method gives.
-    fn method(&self, receiver: &Ty, name: &str) -> Option<Ty> {
-        match name {
-            "unwrap" | "expect" | "unwrap_or" | "unwrap_or_default" | "unwrap_or_else" => {
-                return self.scope.inner(receiver);
+    /// The type of a field.
+    pub(super) fn field(&self, base: &Ty, name: &str) -> Option<Ty> {
+        let is_it = |member: &&&super::Member| member.kind == Kind::Field && member.name == name;
+        let ty = self.scope.members(base).iter().find(is_it)?.ty.clone()?;
+        Some(filled(ty, &self.scope.arguments(base)))
+    }
+
+    /// What a loop over a value of type `ty` goes through.
+    pub(super) fn element(&self, ty: &Ty) -> Option<Ty> {
+        let known = |ty: Option<&Ty>| ty.filter(|ty| !ty.name.is_empty()).cloned();
+        for ty in self.scope.dereferenced(ty) {
+            if let Some(element) = ty.item.and_then(|id| self.scope.item(id)?.iterates.clone()) {
+                return Some(filled(element, &self.scope.arguments(&ty)));
             }
-            "clone" | "to_owned" | "as_ref" | "as_mut" | "borrow" if receiver.name != "str" => {
-                return Some(receiver.clone());
-            }
-            _ => {}
-        }
-        for ty in self.scope.dereferenced(receiver) {
-            let found = self
-                .scope
-                .members(&Ty { args: Vec::new(), ..ty.clone() })
-                .into_iter()
-                .find(|m| m.name == name);
-            if let Some(member) = found {
-                let mut returned = member.ty.clone()?;
-                // `T` of a `Vec<T>` and of an `Option<T>` is their only argument.
-                fill(&mut returned, &ty);
-                return Some(returned);
+            match ty.name.as_str() {
+                "[]" | "slice" | "Vec" | "VecDeque" | "HashSet" | "BTreeSet" | "Option" => {
+                    return known(ty.args.first());
+                }
+                "HashMap" | "BTreeMap" if ty.args.len() >= 2 => {
+                    return Some(Ty { name: "()".to_owned(), item: None, args: ty.args[..2].to_vec() });
+                }
+                name if name.ends_with("Iterator") => return known(ty.args.first()),
+                _ => {}
             }
         }
         None
+    }
+
+    /// What a call of a method gives.
+    fn method_call(&self, call: &ExprMethodCall, depth: usize) -> Option<Ty> {
+        let receiver = self.of(&call.receiver, depth)?;
+        let name = call.method.to_string();
+        match name.as_str() {
+            "unwrap" | "expect" | "unwrap_or" | "unwrap_or_default" | "unwrap_or_else" => {
+                if let Some(inner) = self.scope.inner(&receiver) {
+                    return Some(inner);
+                }
+            }
+            "clone" | "to_owned" | "as_ref" | "as_mut" | "borrow" if receiver.name != "str" => {
+                return Some(receiver);
+            }
+            _ => {}
+        }
+        let (owner, member) = self.find_method(&receiver, &name)?;
+        let mut arguments = self.arguments_of(&owner);
+        if let Ok(signature) = syn::parse_str::<Signature>(&member.signature) {
+            // `::<Vec<_>>` says what the first type parameter is; what is left out there is an iterator's element.
+            let written = call.turbofish.iter().flat_map(|turbofish| &turbofish.args);
+            let written: Vec<Ty> = written
+                .filter_map(|argument| match argument {
+                    syn::GenericArgument::Type(ty) => Some(self.scope.of_syntax(ty).unwrap_or_default()),
+                    _ => None,
+                })
+                .collect();
+            for (parameter, mut ty) in signature.generics.type_params().zip(written) {
+                if let ([argument], Some(element)) = (ty.args.as_mut_slice(), self.element(&receiver))
+                    && argument.name.is_empty()
+                {
+                    *argument = element;
+                }
+                arguments.insert(parameter.ident.to_string(), ty);
+            }
+            // What a closure gives is what its type parameter stands for.
+            for (at, argument) in call.args.iter().enumerate() {
+                if let Expr::Closure(closure) = argument
+                    && let Some(bound) = function_bound(&signature, at)
+                    && let syn::ReturnType::Type(_, returned) = &bound.output
+                    && let Some(ty) = self.returned_by(closure, self.closure_parameters(call, at), depth)
+                {
+                    learn(returned, ty, &mut arguments);
+                }
+            }
+        }
+        Some(filled(member.ty.clone()?, &arguments))
+    }
+
+    /// The types of the parameters that the closure which is argument `at` of `call` is given.
+    pub(super) fn closure_parameters(&self, call: &ExprMethodCall, at: usize) -> Option<Vec<Option<Ty>>> {
+        let receiver = self.of_expr(&call.receiver)?;
+        let (owner, member) = self.find_method(&receiver, &call.method.to_string())?;
+        let arguments = self.arguments_of(&owner);
+        let signature: Signature = syn::parse_str(&member.signature).ok()?;
+        let bound = function_bound(&signature, at)?;
+        let parameter = |ty: &Type| Some(filled(self.scope.of_syntax(ty)?, &arguments));
+        Some(bound.inputs.iter().map(parameter).map(|ty| ty.filter(|ty| !ty.name.is_empty())).collect())
+    }
+
+    fn returned_by(
+        &self,
+        closure: &syn::ExprClosure,
+        parameters: Option<Vec<Option<Ty>>>,
+        depth: usize,
+    ) -> Option<Ty> {
+        let mut locals = self.locals.clone().unwrap_or_default();
+        for (at, input) in closure.inputs.iter().enumerate() {
+            let given = parameters.as_ref().and_then(|parameters| parameters.get(at).cloned().flatten());
+            locals.extend(locals::bindings(self.scope, input, given));
+        }
+        let inner = Inference { scope: self.scope, locals: Some(locals), before: "" };
+        inner.of(&closure.body, depth.checked_sub(1)?)
+    }
+
+    /// The method, and the type that it belongs to: the receiver's, or one that it derefs to.
+    fn find_method(&self, receiver: &Ty, name: &str) -> Option<(Ty, &super::Member)> {
+        self.scope.dereferenced(receiver).into_iter().find_map(|ty| {
+            let member = self.scope.own_members(&ty).into_iter().find(|member| member.name == name)?;
+            Some((ty, member))
+        })
+    }
+
+    /// What the type parameters of `owner` stand for, and `Item` for an iterator.
+    fn arguments_of(&self, owner: &Ty) -> HashMap<String, Ty> {
+        let mut arguments = self.scope.arguments(owner);
+        if let Some(element) = self.element(owner) {
+            arguments.entry("Item".to_owned()).or_insert(element);
+        }
+        arguments
     }
 
     /// The value (or, for a function, what it returns) that `path` leads to.
@@ -141,7 +267,8 @@ impl Inference<'_> {
         self.scope.members(&ty).into_iter().find(|member| member.name == *name)?.ty.clone()
     }
 
-    fn named(&self, path: &[String]) -> Option<Ty> {
+    /// The type that a path names.
+    pub(super) fn named(&self, path: &[String]) -> Option<Ty> {
         match self.scope.resolve(path)? {
             Target::Item(id) => self.scope.of_item(id),
             Target::Module(_) => None,
@@ -150,7 +277,12 @@ impl Inference<'_> {
 
     fn variable(&self, name: &str, depth: usize) -> Option<Ty> {
         let depth = depth.checked_sub(1)?;
-        if let Some((ty, value)) = self.last_let(name) {
+        if let Some((_, ty)) = self.local(name) {
+            return ty.clone();
+        }
+        if self.locals.is_none()
+            && let Some((ty, value)) = self.last_let(name)
+        {
             return match (ty, value) {
                 (Some(ty), _) => self.scope.ty(ty),
                 (None, Some(value)) => self.of(&syn::parse_str(value).ok()?, depth),
@@ -195,18 +327,77 @@ impl Inference<'_> {
     }
 }
 
-/// Puts the argument of `owner` where `ty` has `T`.
-fn fill(ty: &mut Ty, owner: &Ty) {
+/// `ty` with what its type parameters stand for.
+fn filled(ty: Ty, arguments: &HashMap<String, Ty>) -> Ty {
     if ty.item.is_none()
-        && ty.name == "T"
-        && let [only] = owner.args.as_slice()
+        && ty.args.is_empty()
+        && let Some(argument) = arguments.get(&ty.name)
     {
-        *ty = only.clone();
-        return;
+        return argument.clone();
     }
-    ty.args.iter_mut().for_each(|arg| fill(arg, owner));
+    Ty { args: ty.args.into_iter().map(|arg| filled(arg, arguments)).collect(), ..ty }
 }
 
-fn segments(path: &syn::Path) -> Vec<String> {
+/// Notes what the type parameter stands for that `written` is, or holds as in `Option<B>`, where it has the type `ty`.
+fn learn(written: &Type, ty: Ty, arguments: &mut HashMap<String, Ty>) {
+    let Type::Path(path) = written else { return };
+    let Some(last) = path.path.segments.last() else { return };
+    match &last.arguments {
+        syn::PathArguments::None => {
+            arguments.insert(last.ident.to_string(), ty);
+        }
+        syn::PathArguments::AngleBracketed(inner) => {
+            for (argument, ty) in inner.args.iter().zip(ty.args) {
+                if let syn::GenericArgument::Type(written) = argument {
+                    learn(written, ty, arguments);
+                }
+            }
+        }
+        syn::PathArguments::Parenthesized(_) => {}
+    }
+}
+
+/// The `FnMut(A) -> B` that argument `at` (the receiver not counted) must be.
+fn function_bound(signature: &Signature, at: usize) -> Option<&syn::ParenthesizedGenericArguments> {
+    let mut typed = signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(typed) => Some(&*typed.ty),
+        FnArg::Receiver(_) => None,
+    });
+    match typed.nth(at)? {
+        Type::ImplTrait(object) => object.bounds.iter().find_map(function_of),
+        Type::Path(path) => {
+            let name = path.path.get_ident()?;
+            let declared = signature.generics.params.iter().find_map(|parameter| match parameter {
+                GenericParam::Type(parameter) if parameter.ident == *name => {
+                    parameter.bounds.iter().find_map(function_of)
+                }
+                _ => None,
+            });
+            let clauses = signature.generics.where_clause.iter().flat_map(|clause| &clause.predicates);
+            let mut clauses = clauses.filter_map(|predicate| match predicate {
+                syn::WherePredicate::Type(clause) => Some(clause),
+                _ => None,
+            });
+            declared.or_else(|| {
+                let is_its = |clause: &&syn::PredicateType| {
+                    matches!(&clause.bounded_ty, Type::Path(path) if path.path.is_ident(name))
+                };
+                clauses.find(is_its)?.bounds.iter().find_map(function_of)
+            })
+        }
+        _ => None,
+    }
+}
+
+fn function_of(bound: &TypeParamBound) -> Option<&syn::ParenthesizedGenericArguments> {
+    let TypeParamBound::Trait(bound) = bound else { return None };
+    match &bound.path.segments.last()?.arguments {
+        syn::PathArguments::Parenthesized(arguments) => Some(arguments),
+        _ => None,
+    }
+}
+
+/// The names of a path.
+pub(super) fn segments(path: &syn::Path) -> Vec<String> {
     path.segments.iter().map(|segment| segment.ident.to_string()).collect()
 }

@@ -36,17 +36,23 @@ pub(crate) fn page(state: &Mutex<State>, docs: &Docs, name: &str) -> Option<Valu
 }
 
 fn find(state: &Mutex<State>, docs: &Docs, code: &str, cursor: usize) -> Option<Page> {
+    let code = &crate::eval::command::blanked(code);
     let end = word_end(code, cursor)?;
-    let (_, word, context) = before(code, end)?;
-    let scope = Scope::new(state, docs);
-    let head: String = code.chars().take(end).collect();
-    let inference = Inference { scope: &scope, before: &head };
+    let (start, word, context) = before(code, end)?;
+    let index = docs.current();
+    let scope = Scope::new(state, &index);
+    let head: String = code.chars().take(start).collect();
+    let inference = Inference::new(&scope, &head);
     match context {
         Context::Name => {
-            if let Some(ty) =
-                scope.variables.get(&word).cloned().or_else(|| Some(inference.of_variable(&word)?.name))
-            {
-                let mut page = Page { signature: format!("{word}: {}", short(&ty)), ..Page::default() };
+            let local = inference.local(&word).map(|(_, ty)| ty.as_ref().map(ToString::to_string));
+            let ty = match local {
+                Some(ty) => Some(ty.unwrap_or_else(|| "_".to_owned())),
+                None => scope.variables.get(&word).map(|ty| short(ty)),
+            };
+            let ty = ty.or_else(|| Some(inference.of_variable(&word)?.to_string()));
+            if let Some(ty) = ty {
+                let mut page = Page { signature: format!("{word}: {ty}"), ..Page::default() };
                 if let Some(item) = inference.of_variable(&word).and_then(|ty| scope.item(ty.item?)) {
                     page.docs.clone_from(&item.docs);
                     page.members = members(item);

@@ -10,6 +10,7 @@ mod context;
 pub(crate) mod gather;
 mod infer;
 mod inspect;
+mod locals;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ const FILE: &str = "index.json";
 const ROOT: &str = "glisten_prelude";
 
 /// What is known of the crates that cells see.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Index {
     pub(crate) items: Vec<Item>,
     /// What a cell sees without `use`.
@@ -89,6 +90,9 @@ pub(crate) struct Item {
     /// What a function returns, what a type derefs to, what an alias stands for, what a constant is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) leads_to: Option<Ty>,
+    /// What a loop over it goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) iterates: Option<Ty>,
 }
 
 /// A method, associated function, field, variant or constant.
@@ -114,6 +118,21 @@ pub(crate) struct Ty {
     pub(crate) item: Option<usize>,
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) args: Vec<Ty>,
+}
+
+impl std::fmt::Display for Ty {
+    /// As it is written, with `_` for what is not known.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = || self.args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match (self.name.as_str(), self.args.as_slice()) {
+            ("", _) => write!(f, "_"),
+            ("()", _) => write!(f, "({})", list()),
+            ("[]", _) => write!(f, "[{}]", list()),
+            (name, []) => write!(f, "{name}"),
+            (name, [item]) if name.ends_with("Iterator") => write!(f, "impl {name}<Item = {item}>"),
+            (name, _) => write!(f, "{name}<{}>", list()),
+        }
+    }
 }
 
 impl Kind {
@@ -147,6 +166,12 @@ impl Index {
         self
     }
 
+    /// What stands for `[T]`. By name alone it could also be some crate's module `slice`.
+    fn slice(&self) -> Option<usize> {
+        let is_it = |index: &usize| self.items[*index].signature.starts_with("struct slice<T>");
+        self.by_name.get("slice")?.iter().copied().find(is_it)
+    }
+
     /// The item of that name, the one in a cell's scope first, then the one with the most members.
     fn named(&self, name: &str) -> Option<usize> {
         if let Some(Target::Item(index)) = self.scope.get(name) {
@@ -161,13 +186,15 @@ impl Index {
 #[derive(Debug, Default)]
 pub(crate) struct Docs {
     file: PathBuf,
-    index: OnceLock<Index>,
+    index: OnceLock<Arc<Index>>,
+    /// With the user's own dependencies, where there are any.
+    extended: RwLock<Option<Arc<Index>>>,
 }
 
 impl Docs {
     /// The index in the bundle at `folder`.
     pub(crate) fn of_bundle(folder: &Path) -> Arc<Self> {
-        Arc::new(Self { file: folder.join(FILE), index: OnceLock::new() })
+        Arc::new(Self { file: folder.join(FILE), ..Self::default() })
     }
 
     /// Reads the index soon, so that nobody waits for it later.
@@ -176,20 +203,36 @@ impl Docs {
         std::thread::spawn(move || {
             // The first cell's compiler comes first.
             std::thread::sleep(Duration::from_secs(2));
-            docs.index();
+            docs.of_prelude();
         });
     }
 
-    fn index(&self) -> &Index {
+    /// Reads the sources of the user's dependencies too, soon.
+    pub(crate) fn extend(self: &Arc<Self>, sources: Vec<gather::Source>) {
+        let docs = Arc::clone(self);
+        std::thread::spawn(move || {
+            let extended = Arc::new(gather::extend(docs.of_prelude(), &sources).finish());
+            *docs.extended.write().unwrap_or_else(PoisonError::into_inner) = Some(extended);
+        });
+    }
+
+    /// What is known now.
+    fn current(&self) -> Arc<Index> {
+        let extended = self.extended.read().unwrap_or_else(PoisonError::into_inner).clone();
+        extended.unwrap_or_else(|| Arc::clone(self.of_prelude()))
+    }
+
+    fn of_prelude(&self) -> &Arc<Index> {
         self.index.get_or_init(|| {
             let read = || {
                 let text = std::fs::read(&self.file)?;
                 anyhow::Ok(serde_json::from_slice::<Index>(&text)?)
             };
-            read().map(Index::finish).unwrap_or_else(|error| {
+            let index = read().map(Index::finish).unwrap_or_else(|error| {
                 log::warn!("{}: {error}; completion knows only the session", self.file.display());
                 Index::default()
-            })
+            });
+            Arc::new(index)
         })
     }
 }

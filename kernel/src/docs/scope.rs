@@ -1,11 +1,12 @@
 //! What a cell of this session can name: the index, with the session's own items before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use syn::{GenericArgument, PathArguments, Type};
+use syn::punctuated::Punctuated;
+use syn::{GenericArgument, PathArguments, Token, Type, TypeParamBound};
 
-use super::{Docs, Index, Item, Kind, Member, ROOT, Target, Ty, gather};
+use super::{Index, Item, Kind, Member, ROOT, Target, Ty, gather};
 use crate::eval::lock;
 use crate::eval::state::State;
 
@@ -19,8 +20,7 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(state: &Mutex<State>, docs: &'a Docs) -> Self {
-        let index = docs.index();
+    pub(super) fn new(state: &Mutex<State>, index: &'a Index) -> Self {
         let (items, variables) = {
             let state = lock(state);
             let variables =
@@ -85,6 +85,9 @@ impl<'a> Scope<'a> {
                         .iter()
                         .filter_map(|arg| match arg {
                             GenericArgument::Type(ty) => Some(self.of_syntax(ty).unwrap_or_default()),
+                            GenericArgument::AssocType(ty) if ty.ident == "Item" => {
+                                Some(self.of_syntax(&ty.ty).unwrap_or_default())
+                            }
                             _ => None,
                         })
                         .collect(),
@@ -100,28 +103,37 @@ impl<'a> Scope<'a> {
             }
             Type::Slice(slice) => group("[]", self.of_syntax(&slice.elem).into_iter().collect()),
             Type::Array(array) => group("[]", self.of_syntax(&array.elem).into_iter().collect()),
+            Type::ImplTrait(object) => self.of_bounds(&object.bounds),
+            Type::TraitObject(object) => self.of_bounds(&object.bounds),
             _ => None,
         }
+    }
+
+    fn of_bounds(&self, bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Ty> {
+        let path = bounds.iter().find_map(|bound| match bound {
+            TypeParamBound::Trait(bound) => Some(bound.path.clone()),
+            _ => None,
+        })?;
+        self.of_syntax(&Type::Path(syn::TypePath { qself: None, path }))
     }
 
     /// The members of a type: its own, those of its traits, then those of what it derefs to.
     pub(super) fn members(&self, ty: &Ty) -> Vec<&Member> {
         let mut members = Vec::new();
         for ty in self.dereferenced(ty) {
-            let name = if ty.name == "[]" { vec!["slice".to_owned()] } else { Vec::new() };
-            let Some(item) = ty.item.or_else(|| self.resolve_item(&name)).and_then(|id| self.item(id)) else {
-                continue;
-            };
-            members.extend(&item.members);
-            let traits = item.traits.iter().filter_map(|id| self.item(*id));
-            members.extend(traits.flat_map(|item| &item.members));
+            members.extend(self.own_members(&ty));
         }
         members
     }
 
+    fn item_of(&self, ty: &Ty) -> Option<&Item> {
+        let id = if ty.name == "[]" { self.index.slice() } else { ty.item };
+        self.item(id?)
+    }
+
     /// The members of a type itself and of its traits.
     pub(super) fn own_members(&self, ty: &Ty) -> Vec<&Member> {
-        let Some(item) = ty.item.and_then(|id| self.item(id)) else { return Vec::new() };
+        let Some(item) = self.item_of(ty) else { return Vec::new() };
         let traits = item.traits.iter().filter_map(|id| self.item(*id));
         item.members.iter().chain(traits.flat_map(|item| &item.members)).collect()
     }
@@ -140,7 +152,7 @@ impl<'a> Scope<'a> {
                 next = ty.args.last().cloned();
             }
             // Of a `Vec<T>` the slice has elements of T.
-            if let (Some(target), "Vec") = (&mut next, ty.name.as_str()) {
+            if let (Some(target), "Vec" | "[]") = (&mut next, ty.name.as_str()) {
                 target.args.clone_from(&ty.args);
             }
             all.push(ty);
@@ -148,10 +160,21 @@ impl<'a> Scope<'a> {
         all
     }
 
+    /// What the type parameters of `ty` stand for.
+    pub(super) fn arguments(&self, ty: &Ty) -> HashMap<String, Ty> {
+        let signature = self.item_of(ty).map(|item| item.signature.as_str());
+        // As in `struct Map<'a, K: Hash, V = ()>`; what is no type is not among the arguments either.
+        let parameters = signature.and_then(|text| text.split_once('<')).map_or("", |(_, rest)| rest);
+        let names = parameters.trim_end_matches('>').split(',').map(str::trim);
+        let names = names.filter(|name| !name.starts_with(['\'', ' ']) && !name.starts_with("const "));
+        let names = names.filter_map(|name| name.split(|c: char| !(c.is_alphanumeric() || c == '_')).next());
+        names.filter(|name| !name.is_empty()).map(str::to_owned).zip(ty.args.iter().cloned()).collect()
+    }
+
     /// What `?` and `unwrap` take out of `ty`.
     pub(super) fn inner(&self, ty: &Ty) -> Option<Ty> {
         let is_wrapper = ty.name == "Option" || ty.name.ends_with("Result");
-        if is_wrapper { ty.args.first().cloned() } else { None }
+        if is_wrapper { ty.args.first().filter(|ty| !ty.name.is_empty()).cloned() } else { None }
     }
 
     /// The item's signature in a few words, for lists of completions.

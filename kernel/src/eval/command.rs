@@ -8,6 +8,7 @@ Cells are Rust; dataframes, tensors and Glisten's own names are there without `u
 A cell shows the value of its last expression; `?` ends a cell with an error.
 Variables and items stay for later cells; variables must own their values.
 
+:dep X   use the crate X: `:dep rand = \"0.8\"`, `:dep mine = { path = \"../mine\" }`; alone it lists what is used
 :help    this text
 :vars    the variables, with their types
 :doc X   the documentation of X (`Trainer`, `df.select`); `X?` and `?X` too
@@ -17,10 +18,18 @@ Variables and items stay for later cells; variables must own their values.
 ";
 
 impl Session {
-    /// Obeys a cell that begins with `:`.
-    pub(super) fn command(&mut self, code: &str, host: &mut dyn Host) -> Result<(), Failure> {
-        for line in code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    /// Obeys commands.
+    pub(super) fn command(&mut self, lines: &[&str], host: &mut dyn Host) -> Result<(), Failure> {
+        let is_dep = |line: &str| line.split_whitespace().next() == Some(":dep");
+        // Dependencies that stand together are built together.
+        for lines in lines.chunk_by(|a, b| is_dep(a) && is_dep(b)) {
+            let line = lines[0];
             let word = line.split_whitespace().next().unwrap_or_default();
+            if is_dep(line) {
+                let lines: Vec<&str> = lines.iter().map(|line| line[":dep".len()..].trim()).collect();
+                self.depend(&lines, host)?;
+                continue;
+            }
             let text = match word {
                 ":help" => HELP.to_owned(),
                 ":vars" => self.list_variables(),
@@ -43,10 +52,6 @@ impl Session {
                 ":timing" => {
                     self.timing = !self.timing;
                     format!("timing is {}\n", if self.timing { "on" } else { "off" })
-                }
-                ":dep" => {
-                    let sentence = "`:dep` is not supported yet: cells can use glisten, polars, tch and std";
-                    return Err(Failure::new("CommandError", sentence.to_owned()));
                 }
                 _ => {
                     let sentence =
@@ -88,6 +93,39 @@ impl Session {
     }
 }
 
+/// The commands that a cell begins with, and what follows them, in the lines that it has in the cell.
+pub(super) fn split(code: &str) -> (Vec<&str>, String) {
+    let mut commands = Vec::new();
+    let mut length = 0;
+    let mut begun = 0;
+    for line in code.split_inclusive('\n') {
+        let text = line.trim();
+        if text.starts_with(':') {
+            commands.push(text);
+        } else if !text.is_empty() && !text.starts_with("//") {
+            break;
+        }
+        length += line.len();
+        begun += 1;
+    }
+    if commands.is_empty() {
+        (commands, code.to_owned())
+    } else {
+        (commands, "\n".repeat(begun) + &code[length..])
+    }
+}
+
+/// `code` with blanks for the commands that it begins with, each character in its place.
+pub(crate) fn blanked(code: &str) -> String {
+    let n_lines = split(code).1.bytes().take_while(|byte| *byte == b'\n').count();
+    let is_command = |(at, line): (usize, &str)| at < n_lines && line.trim_start().starts_with(':');
+    let lines = code.split('\n').enumerate().map(|(at, line)| match is_command((at, line)) {
+        true => " ".repeat(line.chars().count()),
+        false => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The name that a cell like `?Trainer` or `Trainer?` asks about. `x?` with a variable is Rust.
 pub(super) fn question<'a>(code: &'a str, state: &State) -> Option<&'a str> {
     let code = code.trim();
@@ -105,6 +143,16 @@ pub(super) fn question<'a>(code: &'a str, state: &State) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_stand_before_code_which_keeps_its_lines() {
+        assert_eq!(split("let a = 1;\n:vars"), (vec![], "let a = 1;\n:vars".to_owned()));
+        assert_eq!(split(" :vars"), (vec![":vars"], "\n".to_owned()));
+        let (commands, code) = split("// two\n:dep a\n\n:dep b = \"1\"\na::f();\nb::g()");
+        assert_eq!(commands, [":dep a", ":dep b = \"1\""]);
+        assert_eq!(code, "\n\n\n\na::f();\nb::g()");
+        assert_eq!(blanked(":dep ä\n// b\nf()\n:no"), "      \n// b\nf()\n:no");
+    }
 
     #[test]
     fn a_question_is_not_rusts_question_mark() {

@@ -26,6 +26,8 @@ pub(crate) struct ItemPart {
     pub(crate) words: BTreeSet<String>,
     /// For an import, the one-name `use` that stands for it in later cells.
     pub(crate) import: Option<String>,
+    /// A cell may depend on it without naming it: an import, a trait, an alias, a module.
+    pub(crate) is_ambient: bool,
 }
 
 /// What an item takes the place of.
@@ -106,7 +108,15 @@ impl CellItem {
             .map(|visibility| visibility.span().byte_range());
         let mut words = BTreeSet::new();
         collect_words(item.to_token_stream(), &mut words);
-        let part = |defines| ItemPart { defines, words: words.clone(), import: None };
+        let is_ambient = match &item {
+            Item::Trait(_) | Item::TraitAlias(_) | Item::Type(_) | Item::Mod(_) => true,
+            Item::Const(i) => i.ident == "_",
+            _ => false,
+        };
+        let part = |defines| {
+            let is_ambient = is_ambient || matches!(defines, Defines::Other(_));
+            ItemPart { defines, words: words.clone(), import: None, is_ambient }
+        };
         let parts = match &item {
             Item::Use(import) => {
                 let mut leaves = Vec::new();
@@ -181,7 +191,7 @@ fn visibility_of(item: &Item) -> Option<&Visibility> {
 fn use_leaves(tree: &UseTree, path: &str, leaves: &mut Vec<ItemPart>) {
     let mut leaf = |defines: Defines, import: String| {
         let words = import.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned).collect();
-        leaves.push(ItemPart { defines, words, import: Some(import) });
+        leaves.push(ItemPart { defines, words, import: Some(import), is_ambient: true });
     };
     match tree {
         UseTree::Path(inner) => use_leaves(&inner.tree, &format!("{path}{}::", inner.ident), leaves),

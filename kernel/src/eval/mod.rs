@@ -4,10 +4,12 @@
 //! that the cell mentions are taken out, lent to its code, and put back.
 
 pub(crate) mod cell;
-mod command;
+pub(crate) mod command;
+mod dep;
 mod diagnostic;
 mod item;
 mod plan;
+mod reach;
 pub(crate) mod rustc;
 pub(crate) mod scan;
 mod source;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::deps::Dependencies;
 use crate::docs::Docs;
 use crate::interrupt::Interrupts;
 use crate::worker::{Publish, Reply, Worker};
@@ -28,7 +31,7 @@ use cell::Cell;
 use diagnostic::Diagnostic;
 use plan::Attempt;
 use rustc::{Compiler, Goal};
-use source::{Origin, Plan, Source};
+use source::{Origin, Plan, Source, World};
 use state::{KeptItem, State, Variable};
 
 /// Why a cell ended early, in the protocol's terms.
@@ -61,6 +64,8 @@ pub(crate) struct Session {
     state: Arc<Mutex<State>>,
     docs: Arc<Docs>,
     worker: Option<Worker>,
+    /// The user's own, by `:dep`.
+    deps: Dependencies,
     /// What is wrong with the compiler, until somebody mends it.
     broken: Option<String>,
     cells: usize,
@@ -95,6 +100,7 @@ impl Session {
             state,
             docs,
             worker: None,
+            deps: Dependencies::default(),
             broken,
             cells: 0,
             timing,
@@ -111,9 +117,9 @@ impl Session {
     /// # Errors
     /// [`Failure`], ready to be shown.
     pub(crate) fn evaluate(&mut self, code: &str, number: usize, host: &mut dyn Host) -> Result<(), Failure> {
-        if code.trim_start().starts_with(':') {
-            return self.command(code, host);
-        }
+        let (commands, code) = command::split(code);
+        let code = code.as_str();
+        self.command(&commands, host)?;
         let question = command::question(code, &lock(&self.state));
         if let Some(name) = question {
             return self.document(name, host);
@@ -170,8 +176,8 @@ impl Session {
         let kept = std::mem::take(&mut attempt.kept);
         lock(&self.state).keep_items(kept, cell, id, attempt.library.is_some());
         let running = Instant::now();
-        let outcome = match attempt.library.clone() {
-            Some(library) => self.run(&library, &attempt.source, id, number, host),
+        let outcome = match &attempt.library {
+            Some(library) => self.run(library, &attempt, id, number, host),
             None => Ok(()),
         };
         self.timed.run = running.elapsed();
@@ -196,13 +202,26 @@ impl Session {
         let name = format!("cell_{id}");
         let mut plan = Plan::default();
         let mut types = None;
+        // What is defined anew may break what was built on the old: all items are looked at then.
+        let mut all = lock(&self.state).items.len() != kept.len();
         loop {
             self.timed.attempts += 1;
-            let source = Source::library(id, cell, &kept, &lent, &plan);
+            let items = match all {
+                true => kept.iter().enumerate().collect(),
+                false => reach::reached(cell, &lent, &kept),
+            };
+            let mentions = |name: &str| {
+                cell.words.contains(name)
+                    || items.iter().any(|(_, item)| item.mentions(name))
+                    || lent.iter().any(|(_, variable)| variable.mentions(name))
+            };
+            let deps = self.dependencies_for(mentions);
+            let world = World { items: &items, deps: deps.as_deref() };
+            let source = Source::library(id, cell, world, &lent, &plan);
             let compiler = &self.compiler;
             let (compiled, found) = std::thread::scope(|scope| {
-                let (kept, lent) = (&kept, &lent);
-                let find = || scope.spawn(move || types::find(compiler, id, cell, kept, lent));
+                let lent = &lent;
+                let find = || scope.spawn(move || types::find(compiler, id, cell, world, lent));
                 let finding = types.is_none().then(find);
                 (compiler.compile(&name, &source, goal), finding.map(ScopedJoinHandle::join))
             });
@@ -217,13 +236,19 @@ impl Session {
             }
             if compiled.errors.is_empty() {
                 let types = types.unwrap_or_default();
-                return Ok(Attempt { library: compiled.library, source, plan, kept, types });
+                return Ok(Attempt { library: compiled.library, source, deps, plan, kept, types });
             }
             log::debug!("cell {id}:\n{}\n{:#?}", source.text, compiled.errors);
+            let left_out = items.len() < kept.len();
             // Each correction settles one variable or item at least, so this ends.
-            if !plan::correct(&compiled.errors, &source, cell, &mut plan, &mut kept, host) {
+            if plan::correct(&compiled.errors, &source, cell, &mut plan, &mut kept, host) {
+                continue;
+            }
+            if !left_out {
                 return Err(self.compile_failure(&compiled.errors, &source, cell, number));
             }
+            // A name that a macro puts together is found only this way.
+            (all, types) = (true, None);
         }
     }
 
@@ -231,25 +256,28 @@ impl Session {
     fn run(
         &mut self,
         library: &Path,
-        source: &Source,
+        attempt: &Attempt,
         id: usize,
         number: usize,
         host: &mut dyn Host,
     ) -> Result<(), Failure> {
         let interrupts = Arc::clone(&self.interrupts);
+        let needs = self.libraries_of(attempt.deps.as_ref());
         let worker = self.worker()?;
-        if !interrupts.running(worker.pid(), worker.mailbox()) {
+        if !interrupts.running(worker.running()) {
             return Err(Failure::interrupted("before the cell ran"));
         }
         let mut failure = Ok(());
         let mut asking = false;
         // Where the worker is gone already, its end is the next thing that it has to say.
-        let _ = worker.run(library, &format!("glisten_cell_{id}"));
+        let _ = worker.run(&needs, library, &format!("glisten_cell_{id}"));
         loop {
             match worker.next() {
                 Reply::Result(data) => host.result(data),
                 Reply::Error { ename, evalue, mut traceback, place } => {
-                    if let Some((Origin::Cell(line), column)) = place.map(|(l, c)| (source.origin(l), c)) {
+                    if let Some((Origin::Cell(line), column)) =
+                        place.map(|(l, c)| (attempt.source.origin(l), c))
+                    {
                         traceback.push(format!("at In [{number}]:{line}:{column}"));
                     }
                     failure = Err(Failure { ename, evalue, traceback });
@@ -351,12 +379,10 @@ impl Session {
     /// The worker has died: says how and what was lost, and starts another.
     fn worker_ended(&mut self, interrupted: bool) -> Failure {
         let how = self.worker.take().map_or_else(|| "ended".to_owned(), Worker::end);
+        self.deps.loaded.clear();
         let why = if interrupted { "was ended by the stop button".to_owned() } else { how.clone() };
         let lost = lock(&self.state).worker_lost(&format!("was lost when the process {why}"));
-        let lost = match lost.as_slice() {
-            [] => "No variables were lost".to_owned(),
-            names => format!("These variables are lost: {}", names.join(", ")),
-        };
+        let lost = lost_sentence(&lost);
         // The next worker loads the prelude while the user reads this.
         let restart = self.worker().err().map(|failure| format!("; {}", failure.evalue)).unwrap_or_default();
         if interrupted {
@@ -406,6 +432,13 @@ impl Failure {
         let (start, end) = ((error.start.line, error.start.column), (error.end.line, error.end.column));
         let drawn = diagnostic::render_syntax(&error.message, code, number, start, end);
         Self { ename: "SyntaxError".to_owned(), evalue: error.message.clone(), traceback: vec![drawn] }
+    }
+}
+
+fn lost_sentence(names: &[String]) -> String {
+    match names {
+        [] => "No variables were lost".to_owned(),
+        names => format!("These variables are lost: {}", names.join(", ")),
     }
 }
 

@@ -1,18 +1,22 @@
 //! What rustc's refusals say about how variables must be handed to a cell.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Host;
 use super::cell::Cell;
 use super::diagnostic::Diagnostic;
 use super::source::{Origin, Plan, Source};
 use super::state::KeptItem;
+use crate::deps::Built;
 
 /// A cell that compiled.
 pub(super) struct Attempt {
     /// The library to run; none where the cell had nothing to run.
     pub(super) library: Option<PathBuf>,
     pub(super) source: Source,
+    /// The user's dependencies, where it uses them.
+    pub(super) deps: Option<Arc<Built>>,
     pub(super) plan: Plan,
     pub(super) kept: Vec<KeptItem>,
     /// The new variables with their types, `None` where one has no name.

@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::diagnostic::{self, Diagnostic};
 use super::source::Source;
 use crate::bundle::Bundle;
+use crate::deps::Built;
 
 /// What a compiler call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) struct Compiler {
     bundle: Bundle,
     folder: PathBuf,
     stubs: PathBuf,
+    /// The user's own dependencies.
+    deps: Mutex<Option<Arc<Built>>>,
     running: Mutex<Running>,
 }
 
@@ -53,12 +56,23 @@ impl Compiler {
     pub(crate) fn new(bundle: Bundle, folder: &Path) -> anyhow::Result<Self> {
         let stubs = folder.join("stubs");
         bundle.write_stubs(&stubs)?;
-        Ok(Self { bundle, folder: folder.to_path_buf(), stubs, running: Mutex::default() })
+        let folder = folder.to_path_buf();
+        Ok(Self { bundle, folder, stubs, deps: Mutex::default(), running: Mutex::default() })
     }
 
     /// The bundle that cells are compiled against.
     pub(crate) fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// The session's folder for temporary files.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// From now on cells can use these dependencies.
+    pub(crate) fn set_deps(&self, deps: Arc<Built>) {
+        *self.deps.lock().unwrap_or_else(PoisonError::into_inner) = Some(deps);
     }
 
     /// Forgets an earlier [`Self::stop`]: a new cell begins.
@@ -94,27 +108,17 @@ impl Compiler {
                 .arg(folder.join("types.rmeta"))
                 .env("RUSTC_BOOTSTRAP", "1"),
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        if let Some(deps) = self.deps.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            deps.add_to(&mut command);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let interrupted = || Compiled { library: None, errors: Vec::new(), interrupted: true };
-        let mut child = {
-            let mut running = self.lock();
-            if running.stopped {
-                return Ok(interrupted());
-            }
-            let child = command.spawn()?;
-            running.pids.push(child.id());
-            child
-        };
+        let Some(mut child) = self.start(&mut command)? else { return Ok(interrupted()) };
         let mut stderr = Vec::new();
         if let Some(mut pipe) = child.stderr.take() {
             pipe.read_to_end(&mut stderr)?;
         }
-        let stopped = {
-            let mut running = self.lock();
-            running.pids.retain(|pid| *pid != child.id());
-            running.stopped
-        };
-        let status = child.wait()?;
+        let (status, stopped) = self.finish(child)?;
         if stopped {
             return Ok(interrupted());
         }
@@ -124,13 +128,45 @@ impl Compiler {
         Ok(Compiled { library, errors, interrupted: false })
     }
 
+    /// Starts a process, with whatever it starts, that [`Self::stop`] ends. `None` where that was called already.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(&self, command: &mut Command) -> std::io::Result<Option<Child>> {
+        let mut running = self.lock();
+        if running.stopped {
+            return Ok(None);
+        }
+        let child = command.process_group(0).spawn()?;
+        running.pids.push(child.id());
+        Ok(Some(child))
+    }
+
+    /// Waits for a process that was started so. How it ended, and whether the stop button was pressed meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub(crate) fn finish(&self, mut child: Child) -> std::io::Result<(ExitStatus, bool)> {
+        let stopped = {
+            let mut running = self.lock();
+            running.pids.retain(|pid| *pid != child.id());
+            running.stopped
+        };
+        Ok((child.wait()?, stopped))
+    }
+
+    /// Whether [`Self::stop`] was called since [`Self::begin`].
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
     /// Removes the files of a compile.
     pub(crate) fn clean(&self, name: &str) {
         let _ = std::fs::remove_dir_all(self.folder.join(name));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

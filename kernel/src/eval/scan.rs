@@ -13,7 +13,9 @@ pub(crate) enum Completeness {
 
 /// Judges `code`.
 pub(crate) fn completeness(code: &str) -> Completeness {
-    if code.trim_start().starts_with([':', '?']) {
+    let (_, code) = super::command::split(code);
+    let code = code.as_str();
+    if code.trim_start().starts_with('?') {
         return Completeness::Complete;
     }
     let balance = Balance::of(code);
@@ -155,6 +157,7 @@ mod tests {
             "let c = '{'; let d = '\\''; let l: &'static str = r#\"\"(\"#;",
             "// (\nlet a = 1; /* { /* [ */ */",
             ":vars",
+            ":dep a = \"(\"\na::f()",
         ] {
             assert_eq!(completeness(code), Completeness::Complete, "{code}");
         }
@@ -164,6 +167,7 @@ mod tests {
     fn incomplete_code_with_its_indent() {
         for (code, indent) in [
             ("fn f() {", 4),
+            (":dep a\nfn f() {", 4),
             ("f(a, [", 8),
             ("let s = \"abc", 0),
             ("/* a", 0),

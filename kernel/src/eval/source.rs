@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::cell::Cell;
+use super::item::Defines;
 use super::state::{KeptItem, Variable};
+use crate::deps::Built;
 
 /// What a line of the generated file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,15 @@ pub(crate) struct Plan {
     pub(crate) unreadable: Vec<String>,
 }
 
+/// What stands beside a cell's own code.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    /// The items of earlier cells that it may use, with their places in the list of kept items.
+    pub(crate) items: &'a [(usize, &'a KeptItem)],
+    /// The user's own dependencies.
+    pub(crate) deps: Option<&'a Built>,
+}
+
 /// A generated file under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
@@ -49,11 +60,11 @@ impl Source {
     pub(crate) fn library(
         number: usize,
         cell: &Cell,
-        kept: &[KeptItem],
+        world: World<'_>,
         borrowed: &[(&String, &Variable)],
         plan: &Plan,
     ) -> Self {
-        let mut source = Self::with_items(number, cell, kept);
+        let mut source = Self::with_items(number, cell, world);
         let new = cell.variables.iter().map(|variable| &variable.name);
         let returned: Vec<&String> = new
             .clone()
@@ -83,11 +94,11 @@ impl Source {
     pub(crate) fn types(
         number: usize,
         cell: &Cell,
-        kept: &[KeptItem],
+        world: World<'_>,
         borrowed: &[(&String, &Variable)],
         groups: &[Vec<&String>],
     ) -> Self {
-        let mut source = Self::with_items(number, cell, kept);
+        let mut source = Self::with_items(number, cell, world);
         for (index, group) in groups.iter().enumerate() {
             source.line(Origin::Types(index), &format!("fn __types_{index}() -> _ {{"));
             source.body(cell, borrowed, &Plan::default(), group);
@@ -101,15 +112,18 @@ impl Source {
         self.origins.get(line.wrapping_sub(1)).unwrap_or(&Origin::Generated)
     }
 
-    fn with_items(number: usize, cell: &Cell, kept: &[KeptItem]) -> Self {
+    fn with_items(number: usize, cell: &Cell, world: World<'_>) -> Self {
         let mut source = Self::default();
         source.line(
             Origin::Generated,
             "#![allow(warnings)] use glisten_prelude::{prelude::*, glisten, polars, tch, rt as __rt}; \
              macro_rules! __value { ($value:expr) => { &$value } }",
         );
-        for (index, item) in kept.iter().enumerate() {
-            source.line(Origin::Kept(index), &item.declaration());
+        if let Some(deps) = world.deps {
+            source.line(Origin::Generated, &imports_of(deps, cell, world.items));
+        }
+        for (index, item) in world.items {
+            source.line(Origin::Kept(*index), &item.declaration());
         }
         for item in &cell.items {
             if let Some(symbol) = item.static_symbol(number) {
@@ -169,6 +183,23 @@ impl Source {
     }
 }
 
+/// Links the dependencies, and gives their names precedence over those that the prelude may have too, unless the user's own
+/// items use them.
+fn imports_of(deps: &Built, cell: &Cell, kept: &[(usize, &KeptItem)]) -> String {
+    let mut text = format!("extern crate {} as _;", deps.krate);
+    let own = || cell.items.iter().flat_map(|item| &item.parts).map(|part| &part.defines);
+    for name in deps.names() {
+        let is_this = |defines: &Defines| match defines {
+            Defines::Other(text) => text.contains("extern crate"),
+            other => other.name() == Some(name),
+        };
+        if !kept.iter().map(|(_, item)| item.defines()).chain(own()).any(is_this) {
+            let _ = write!(text, " extern crate {name};");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::cell::parse;
@@ -179,7 +210,13 @@ mod tests {
         let code = "let a = 1; fn f() {\n    g();\n}\nlet b = \"\n  text\"; let c = 2; use x::y; a\n  + b";
         let cell = parse(code).unwrap();
         let variable = Variable { ty: "i32".to_owned() };
-        let source = Source::library(1, &cell, &[], &[(&"z".to_owned(), &variable)], &Plan::default());
+        let source = Source::library(
+            1,
+            &cell,
+            World { items: &[], deps: None },
+            &[(&"z".to_owned(), &variable)],
+            &Plan::default(),
+        );
         let lines: Vec<&str> = code.lines().collect();
         let mut seen = std::collections::BTreeSet::new();
         for (index, text) in source.text.lines().enumerate() {

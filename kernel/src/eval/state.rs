@@ -22,6 +22,13 @@ pub(crate) struct Variable {
     pub(crate) ty: String,
 }
 
+impl Variable {
+    /// Whether `word` is among the identifiers of its type.
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.ty.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|other| other == word)
+    }
+}
+
 /// Items and variables of a session.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -43,9 +50,24 @@ impl KeptItem {
         }
     }
 
+    /// Whether `word` is among its identifiers.
+    pub(crate) fn mentions(&self, word: &str) -> bool {
+        self.part.words.contains(word)
+    }
+
     /// What it defines.
     pub(crate) fn defines(&self) -> &Defines {
         &self.part.defines
+    }
+
+    /// Identifiers that occur in it.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.part.words.iter().map(String::as_str)
+    }
+
+    /// Whether a cell may depend on it without naming it.
+    pub(crate) fn is_ambient(&self) -> bool {
+        self.part.is_ambient
     }
 }
 
@@ -104,6 +126,14 @@ impl State {
                     changed.insert(name.to_owned());
                 }
             }
+        }
+        self.dependents(changed)
+    }
+
+    /// Variables whose types depend on the names in `changed`, which are those of types, imports or crates.
+    pub(crate) fn dependents(&self, mut changed: BTreeSet<String>) -> Vec<String> {
+        if changed.is_empty() {
+            return Vec::new();
         }
         // What mentions a changed type has changed with it.
         loop {

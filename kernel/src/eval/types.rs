@@ -2,8 +2,8 @@
 
 use super::cell::Cell;
 use super::rustc::{Compiled, Compiler, Goal};
-use super::source::{Origin, Source};
-use super::state::{KeptItem, Variable};
+use super::source::{Origin, Source, World};
+use super::state::Variable;
 
 /// The type of each new variable of `cell` that could be found; `None` for one that has no name, as a closure's.
 ///
@@ -13,14 +13,14 @@ pub(crate) fn find(
     compiler: &Compiler,
     number: usize,
     cell: &Cell,
-    kept: &[KeptItem],
+    world: World<'_>,
     borrowed: &[(&String, &Variable)],
 ) -> anyhow::Result<Vec<(String, Option<String>)>> {
     let unknown: Vec<&String> = cell.variables.iter().filter(|v| v.ty.is_none()).map(|v| &v.name).collect();
     let mut found = Vec::new();
     if !unknown.is_empty() {
         let ask = |name: &str, groups: &[Vec<&String>]| {
-            let source = Source::types(number, cell, kept, borrowed, groups);
+            let source = Source::types(number, cell, world, borrowed, groups);
             let compiled = compiler.compile(name, &source, Goal::Types)?;
             anyhow::Ok(answers(&compiled, &source, groups.len()))
         };

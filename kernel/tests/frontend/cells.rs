@@ -124,7 +124,18 @@ fn errors_name_their_type_and_place() {
     kernel.run("#[derive(Debug)] struct Mine(std::fmt::Error);
         impl std::fmt::Display for Mine { fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { write!(f, \"mine\") } }
         impl std::error::Error for Mine { fn source(&self) -> Option<&(dyn std::error::Error + 'static)> { Some(&self.0) } }").ok();
-    let (error, traceback) = kernel.run("Err::<(), _>(Mine(std::fmt::Error))?;").failure();
+    let outcome = kernel.run("Err::<(), _>(Mine(std::fmt::Error))?;");
+    let (error, traceback) = outcome.failure();
+    // In red, and told once.
+    let told = outcome.contents("error");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let coloured = told[0]["traceback"].as_array().unwrap();
+    assert_eq!(coloured.len(), 1, "{coloured:?}");
+    assert!(
+        coloured[0].as_str().unwrap().starts_with("\u{1b}[1;31mMine\u{1b}[0m\u{1b}[31m: mine"),
+        "{coloured:?}"
+    );
+    assert_eq!(outcome.stream("stderr"), "");
     assert_eq!(error, "Mine: mine");
     assert_eq!(traceback.matches("caused by: an error occurred").count(), 1, "{traceback}");
     assert_eq!(kernel.run("Err::<(), _>(Mine(std::fmt::Error))").failure().0, "Mine: mine");

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A running kernel and the sockets to it.
 pub(crate) struct Kernel {
     child: Child,
-    temp: TempDir,
+    temp: Rc<TempDir>,
     pub(crate) shell: Socket,
     pub(crate) control: Socket,
     pub(crate) stdin: Socket,
@@ -116,8 +118,20 @@ impl Kernel {
     /// Starts a kernel.
     pub(crate) fn start_with(bundle: &Path, transport: &str) -> Self {
         let temp = TempDir::new().expect("a temporary folder");
+        std::fs::create_dir(temp.path().join("tmp")).expect("a folder");
+        Self::start_in(Rc::new(temp), bundle, transport)
+    }
+
+    /// Starts another kernel with the same folders: notebooks, cache and temporary files.
+    pub(crate) fn start_beside(&self) -> Self {
+        Self::start_in(Rc::clone(&self.temp), &bundle(), "ipc")
+    }
+
+    fn start_in(temp: Rc<TempDir>, bundle: &Path, transport: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let (ip, ports) = match transport {
-            "ipc" => (temp.path().join("s").display().to_string(), [1, 2, 3, 4, 5]),
+            "ipc" => (temp.path().join(&name).display().to_string(), [1, 2, 3, 4, 5]),
             _ => ("127.0.0.1".to_owned(), free_ports()),
         };
         let connection = json!({
@@ -125,16 +139,16 @@ impl Kernel {
             "shell_port": ports[0], "iopub_port": ports[1], "stdin_port": ports[2], "control_port": ports[3],
             "hb_port": ports[4],
         });
-        let file = temp.path().join("connection.json");
+        let file = temp.path().join(format!("{name}.json"));
         std::fs::write(&file, connection.to_string()).expect("a connection file");
-        let own_temp = temp.path().join("tmp");
-        std::fs::create_dir(&own_temp).expect("a folder");
         let child = Command::new(env!("CARGO_BIN_EXE_glisten-kernel"))
             .args(["run", "--connection-file"])
             .arg(&file)
             .arg("--bundle")
             .arg(bundle)
-            .env("TMPDIR", own_temp)
+            .env("TMPDIR", temp.path().join("tmp"))
+            .env("GLISTEN_CACHE", temp.path().join("cache"))
+            .env("CARGO_NET_OFFLINE", "true")
             .current_dir(temp.path())
             .spawn()
             .expect("the kernel starts");
@@ -171,6 +185,11 @@ impl Kernel {
             ("iopub_welcome", &json!({"subscription": ""}))
         );
         kernel
+    }
+
+    /// The folder that the kernel runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.temp.path()
     }
 
     /// The kernel's process id.

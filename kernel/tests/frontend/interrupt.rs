@@ -48,6 +48,35 @@ fn a_training_shows_its_progress_and_stops_cleanly() {
     assert!(status.contains("stopped"), "{status}");
 }
 
+/// A call of Glisten's that comes to its next look at the flag only after 6 s, as with one giant batch.
+const GIANT_BATCH: &str = "println!(\"runs\"); let _call = glisten::interrupt::enter();
+    std::thread::sleep(std::time::Duration::from_secs(6)); glisten::interrupt::check()?;";
+
+#[test]
+fn a_call_of_glistens_is_waited_for_and_keeps_its_variables() {
+    let kernel = Kernel::start();
+    kernel.run("let data = vec![1];").ok();
+    let id = kernel.send_cell(GIANT_BATCH);
+    kernel.until(&id, |message| message.msg_type == "stream");
+    kernel.ask(&kernel.control, "interrupt_request", &json!({}));
+    let outcome = kernel.outcome(&id);
+    assert!(outcome.failure().0.starts_with("KeyboardInterrupt"), "{outcome:#?}");
+    assert_eq!(outcome.stream("stderr").matches("Press stop once more").count(), 1, "{outcome:#?}");
+    assert_eq!(kernel.run("data").ok(), "[1]");
+    // A second press, once that is said, ends the process at once.
+    let id = kernel.send_cell(GIANT_BATCH);
+    kernel.until(&id, |message| message.msg_type == "stream");
+    kernel.ask(&kernel.control, "interrupt_request", &json!({}));
+    kernel.until(&id, |message| {
+        message.content["text"].as_str().is_some_and(|text| text.contains("once more"))
+    });
+    let pressed = Instant::now();
+    kernel.ask(&kernel.control, "interrupt_request", &json!({}));
+    let (error, _) = kernel.outcome(&id).failure();
+    assert!(pressed.elapsed() < Duration::from_secs(1), "{:?}", pressed.elapsed());
+    assert!(error.contains("These variables are lost: data"), "{error}");
+}
+
 #[test]
 fn a_loop_that_does_not_is_ended_with_its_process() {
     let kernel = Kernel::start();

@@ -70,6 +70,32 @@ fn a_killed_kernel_takes_its_worker_along() {
 }
 
 #[test]
+fn several_kernels_at_once_and_what_a_killed_one_leaves_is_swept() {
+    let first = Kernel::start();
+    let second = first.start_beside();
+    first.run("let name = \"first\"; static N: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);").ok();
+    second.run("let name = \"second\";").ok();
+    let ids = [&first, &second].map(|kernel| (kernel, kernel.send_cell("name")));
+    assert_eq!(ids.map(|(kernel, id)| kernel.outcome(&id).ok()), ["\"first\"", "\"second\""]);
+    assert_eq!(first.temporary_files().len(), 2);
+    let of_first: Vec<_> =
+        first.temporary_files().into_iter().filter(|path| is_of(path, first.pid())).collect();
+    assert_eq!(of_first.len(), 1);
+    // Killed and waited for: from then on its process id is nobody's.
+    drop(first);
+    assert!(of_first[0].exists(), "a killed kernel cleans nothing up");
+    let third = second.start_beside();
+    third.run("1").ok();
+    assert!(!of_first[0].exists(), "the next kernel to start does");
+    assert_eq!(second.temporary_files().len(), 2);
+    assert_eq!(second.run("name").ok(), "\"second\"");
+}
+
+fn is_of(folder: &std::path::Path, pid: i32) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy().contains(&format!("-{pid}-")))
+}
+
+#[test]
 fn the_death_of_a_worker_is_told_and_items_live_on() {
     let kernel = Kernel::start();
     kernel.run("fn seven() -> u8 { 7 } let a = 1; let b = 2;").ok();

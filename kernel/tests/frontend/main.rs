@@ -4,6 +4,8 @@
 mod cells;
 /// The front end.
 mod client;
+/// The user's own dependencies.
+mod deps;
 /// The stop button.
 mod interrupt;
 /// Start, end, death, and what they leave behind.

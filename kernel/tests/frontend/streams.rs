@@ -67,6 +67,11 @@ fn a_cell_asks_for_input() {
     assert_eq!(question.content, json!({"prompt": "who? ", "password": false}));
     kernel.send(&kernel.stdin, "input_reply", &json!({"status": "ok", "value": "Ada\n\"L\""}));
     assert_eq!(kernel.outcome(&id).ok(), "7");
+    let id = kernel.send_cell("input_password(\"secret? \")?.len()");
+    let question = kernel.receive(&kernel.stdin).expect("a question");
+    assert_eq!(question.content, json!({"prompt": "secret? ", "password": true}));
+    kernel.send(&kernel.stdin, "input_reply", &json!({"status": "ok", "value": "abc"}));
+    assert_eq!(kernel.outcome(&id).ok(), "3");
     // Where the front end cannot ask, the cell is told.
     let mut quiet = cell("input(\"?\")");
     quiet["allow_stdin"] = json!(false);

@@ -4,7 +4,8 @@ use super::Options;
 use crate::chart::Svg;
 use crate::statistics::Estimate;
 use crate::summary::{
-    Comparison, KEPT_ENOUGH, Outcome, Row, SettingSummary, Summary, setting_name, signed_points,
+    BesidePublished, Comparison, KEPT_ENOUGH, Outcome, Published, Row, SettingSummary, Summary,
+    beside_published, setting_name, signed_points,
 };
 use crate::table::Run;
 use crate::wording::{self, FULL, count, percent, shorten};
@@ -29,6 +30,7 @@ pub(super) struct Page {
     settings: Vec<SettingPart>,
     runs: RunsPart,
     kept_enough: String,
+    has_published: bool,
     how_made: Vec<String>,
 }
 
@@ -44,6 +46,20 @@ struct SettingPart {
     name: Option<String>,
     rows: Vec<RowLine>,
     comparisons: Vec<ComparisonLine>,
+    published: Vec<PublishedLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct PublishedLine {
+    source: String,
+    fraction: String,
+    published_speedup: String,
+    speedup: String,
+    speedup_class: &'static str,
+    published_lost: String,
+    lost: String,
+    lost_class: &'static str,
+    why_not: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,20 +157,51 @@ impl Page {
             has_runs: summary.n_runs > 0,
             charts,
             chart_setting: summary.settings.first().filter(|_| several).map(|one| setting_name(&one.setting)),
-            settings: summary.settings.iter().map(|setting| SettingPart::new(setting, several)).collect(),
+            settings: summary
+                .settings
+                .iter()
+                .map(|setting| SettingPart::new(setting, several, &options.published))
+                .collect(),
             runs: RunsPart::new(runs, counted),
             kept_enough: wording::keep_together(&percent(KEPT_ENOUGH)),
+            has_published: !options.published.is_empty() && !summary.settings.is_empty(),
             how_made: options.how_made.iter().map(|text| shorten(text, LONGEST_LINE)).collect(),
         }
     }
 }
 
 impl SettingPart {
-    fn new(setting: &SettingSummary, several: bool) -> Self {
+    fn new(setting: &SettingSummary, several: bool, published: &[Published]) -> Self {
         Self {
             name: several.then(|| setting_name(&setting.setting)),
             rows: setting.rows.iter().map(RowLine::new).collect(),
             comparisons: setting.comparisons.iter().map(ComparisonLine::new).collect(),
+            published: beside_published(setting, published).iter().map(PublishedLine::new).collect(),
+        }
+    }
+}
+
+impl PublishedLine {
+    fn new(one: &BesidePublished) -> Self {
+        let class = |met: Option<bool>| match met {
+            Some(true) => "number won",
+            Some(false) => "number lost",
+            None => "number open",
+        };
+        Self {
+            source: shorten(&one.published.source, LONGEST_NAME),
+            fraction: percent(one.published.fraction),
+            published_speedup: wording::times(one.published.speedup),
+            speedup: show(one.speedup.as_ref(), wording::times_with_interval),
+            speedup_class: class(one.faster),
+            published_lost: wording::fixed(one.published.accuracy_lost, 2),
+            lost: show(one.accuracy_lost.as_ref(), wording::points),
+            lost_class: class(one.more_accurate),
+            why_not: if one.why_not.is_empty() {
+                "better in both".to_owned()
+            } else {
+                wording::keep_together(&one.why_not)
+            },
         }
     }
 }

@@ -4,7 +4,7 @@ mod context;
 
 use crate::chart;
 use crate::error::Result;
-use crate::summary::summarize_runs;
+use crate::summary::{Published, summarize_runs};
 use crate::table::{metric_names, read_runs};
 use context::Page;
 use minijinja::syntax::SyntaxConfig;
@@ -15,7 +15,7 @@ const TEMPLATE: &str = include_str!("../templates/report.html");
 const STYLE: &str = include_str!("../templates/report.css");
 
 /// What a report says beside its data. All of it is plain text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Options {
     /// The heading; "How much of the data is needed?" where none is given.
     pub title: Option<String>,
@@ -25,6 +25,8 @@ pub struct Options {
     pub written_at: Option<String>,
     /// How it was made, one line each: command lines, versions, the machine.
     pub how_made: Vec<String>,
+    /// Figures in print, which GLISTER's are set beside.
+    pub published: Vec<Published>,
 }
 
 /// The report as one HTML file: no script, nothing loaded from anywhere, light and dark by the reader's preference.

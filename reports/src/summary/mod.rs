@@ -5,9 +5,11 @@
 //! number of epochs and other conditions.
 
 mod group;
+mod published;
 mod table;
 mod verdict;
 
+pub use published::{BesidePublished, Published, beside_published};
 pub use table::summary_table;
 
 pub(crate) use group::strategy_rank;

@@ -98,6 +98,7 @@ pub struct Fetched {
 /// [`Error::Argument`] for an unknown name; [`Error::Io`] or [`Error::BadFile`] about a path given by the user, or a cache
 /// that cannot be written to; [`Error::Interrupted`]; [`Error::Fetch`] with each attempt's reason if nothing led there.
 pub fn fetch(name: &str, options: FetchOptions) -> Result<Fetched> {
+    let _call = crate::interrupt::enter();
     fetch_kind(name.parse()?, &options)
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -27,6 +28,11 @@ pub(super) struct Evcxr {
 impl Evcxr {
     /// Its name with the version, for tables.
     pub(super) const NAME: &str = "evcxr_jupyter 0.22";
+
+    /// Whether it is there, and an earlier bench has built its `:dep`.
+    pub(super) fn is_complete(folders: &Folders) -> bool {
+        folders.cache.join("evcxr").join(VERSION).join("dep.json").is_file()
+    }
 
     /// Installs it, unless it is there, and writes the crate for its `:dep`.
     ///
@@ -66,13 +72,17 @@ impl Evcxr {
     pub(super) fn write_spec(&self, kernels: &Path) -> Result<()> {
         let folder = kernels.join("evcxr");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        // A session's libraries name that of the standard library relative to themselves, one folder too high: it is not found
+        // from a folder below the one that rustup is in, as the cache is.
+        let std = process::output(Command::new("rustc").args(["--print", "target-libdir"]))?;
+        let libraries = std::env::join_paths([self.libtorch.join("lib"), PathBuf::from(std.trim())])?;
         let spec = json!({
             "argv": [self.program(), "--control_file", "{connection_file}"],
             "display_name": Self::NAME,
             "language": "rust",
             "interrupt_mode": "message",
             // Where a session builds: what the first `:dep` has built, later sessions find.
-            "env": { "EVCXR_TMPDIR": self.session(), "LD_LIBRARY_PATH": self.libtorch.join("lib") },
+            "env": { "EVCXR_TMPDIR": self.session(), "LD_LIBRARY_PATH": libraries.to_string_lossy() },
         });
         folders::write_atomically(&folder.join("kernel.json"), spec.to_string())
     }
@@ -88,6 +98,7 @@ impl Evcxr {
         }
         say::step("evcxr's first `:dep` of Polars and tch (about 15 min on 2 cores, once)");
         let mut first = measure()?;
+        first["cores"] = crate::plan::n_cores().into();
         first["load_average"] = fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().into();
         folders::write_atomically(&file, first.to_string())?;
         Ok(first)

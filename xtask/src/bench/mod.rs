@@ -7,6 +7,7 @@
 mod evcxr;
 mod kernel;
 mod row;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -28,6 +29,8 @@ pub(crate) use row::{Row, Unit};
 pub(crate) enum Bench {
     /// Notebook cells: Glisten, evcxr_jupyter and bare rustc
     Kernel,
+    /// GLISTER subset selection: Glisten and CORDS
+    Selection,
     /// Training: the Trainer and PyTorch eager
     Training,
 }
@@ -50,6 +53,7 @@ impl Bench {
     fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
+            Self::Selection => "selection",
             Self::Training => "training",
         }
     }
@@ -57,6 +61,7 @@ impl Bench {
     fn measure(self, folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
         match self {
             Self::Kernel => kernel::measure(folders, effort),
+            Self::Selection => selection::measure(folders, effort),
             Self::Training => training::measure(folders, effort),
         }
     }

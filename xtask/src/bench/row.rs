@@ -12,6 +12,8 @@ pub(crate) enum Unit {
     Seconds,
     /// Memory: less is better.
     Megabytes,
+    /// A mean cross-entropy: less is better.
+    Nats,
     /// A quotient that should be small, as growth or the multiple of a lower bound.
     Times,
     /// A rate, named as in `images/s`: more is better.
@@ -23,6 +25,7 @@ impl Unit {
         match self {
             Self::Seconds => "s",
             Self::Megabytes => "MB",
+            Self::Nats => "nats",
             Self::Times => "×",
             Self::PerSecond(what) => what,
         }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::row::{Row, Unit, median, table};
-use super::{evcxr, in_turn, json_of, kernel, write};
+use super::{evcxr, in_turn, json_of, kernel, selection, write};
 
 #[test]
 fn medians_ratios_and_targets() {
@@ -108,7 +108,7 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
         "long": { "early": [0.4, 0.5], "late": [0.42, 0.5] },
         "completion": { "glisten": [0.001], "glisten_busy": [0.4], "evcxr": [0.2] },
     });
-    let rows = kernel::rows(&measured, &serde_json::json!({ "dep": 900.0 })).unwrap();
+    let rows = kernel::rows(&measured, Some(&serde_json::json!({ "dep_cpu": 1800.0, "cores": 2 }))).unwrap();
     let met = |case: &str| {
         let row = rows.iter().find(|row| row.case() == case);
         row.unwrap_or_else(|| panic!("no row {case}")).is_met()
@@ -121,7 +121,37 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
     assert_eq!(met("first let of a DataFrame, over the tenth"), Some(false));
     assert_eq!(met("cell 500 after 100 items, over cell 5"), Some(true));
     assert_eq!(met("completion, the longest"), Some(false));
-    let first = rows.iter().find(|row| row.case() == "start to first result, first time").unwrap();
+    let first = rows.iter().find(|row| row.case() == "start to first result, with the first :dep").unwrap();
     assert_eq!(serde_json::to_value(first).unwrap()["peer"], 920.0);
-    assert!(kernel::rows(&serde_json::json!({}), &serde_json::json!({ "dep": 1.0 })).is_err());
+    let alone = serde_json::to_value(kernel::rows(&measured, None).unwrap()).unwrap();
+    assert!(alone.as_array().unwrap().iter().all(|row| row["peer"].is_null()), "{alone}");
+    assert!(kernel::rows(&serde_json::json!({}), None).is_err());
+}
+
+#[test]
+fn the_selections_rows_compare_time_memory_and_objective_with_cords() {
+    let trial = |secs: f64, growth_mb: f64, objective: f64| serde_json::json!({ "secs": secs, "growth_mb": growth_mb, "objective": objective, "picks": 200 });
+    let case = |name: &str, greedy: &str, ours: serde_json::Value, theirs: Option<serde_json::Value>| {
+        serde_json::json!({ "case": name, "greedy": greedy, "linear_layer": true, "ours": [ours],
+            "theirs": theirs.into_iter().collect::<Vec<_>>(), "needs_gigabytes": 18.5 })
+    };
+    let measured = serde_json::json!({ "cases": [
+        case("a", "RGreedy", trial(0.1, 50.0, 1.0), Some(trial(6.0, 400.0, 1.0))),
+        case("b", "Stochastic", trial(0.1, 5.0, 1.5), Some(trial(4.0, 400.0, 1.0))),
+        case("c", "RGreedy", trial(0.1, 5.0, 1.0), None),
+    ]});
+    let rows = selection::rows(&measured).unwrap();
+    let row = |case: &str| {
+        let row = rows.iter().find(|row| row.case() == case);
+        row.unwrap_or_else(|| panic!("no row {case}"))
+    };
+    assert_eq!(row("a").is_met(), Some(true), "60 times faster");
+    assert_eq!(row("a, memory").is_met(), Some(false), "an eighth of the memory");
+    assert_eq!(row("a, objective").is_met(), Some(true));
+    assert_eq!(row("b").is_met(), Some(false), "40 times faster");
+    assert_eq!(row("b, memory").is_met(), Some(true));
+    assert_eq!(row("b, objective").is_met(), Some(false));
+    assert_eq!(serde_json::to_value(row("b")).unwrap()["peer_name"], "CORDS 0.0.4, from 200 picks");
+    assert_eq!(row("c (CORDS out of memory: 18.5 GB)").is_met(), None);
+    assert!(selection::rows(&serde_json::json!({})).is_err());
 }

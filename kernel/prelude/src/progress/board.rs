@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use glisten::progress::RunProgress;
+use glisten::progress::{RunProgress, SweepProgress};
 
 use crate::show::{MimeBundle, Show, escape};
 
@@ -14,6 +14,8 @@ const UNFOLDED: usize = 8;
 
 pub(super) struct Board {
     experiment: String,
+    /// The sweep at work, and since when.
+    sweep: Option<(SweepProgress, Instant)>,
     running: Vec<Running>,
     ended: Vec<Ended>,
     cell_has_ended: bool,
@@ -35,6 +37,7 @@ impl Board {
     pub(super) fn new(experiment: &str) -> Self {
         Self {
             experiment: experiment.to_owned(),
+            sweep: None,
             running: Vec::new(),
             ended: Vec::new(),
             cell_has_ended: false,
@@ -61,8 +64,16 @@ impl Board {
         }
     }
 
+    /// Takes in how far the experiment's sweep is; `None` when it has ended.
+    pub(super) fn hear_sweep(&mut self, progress: Option<&SweepProgress>) {
+        self.sweep = progress.map(|progress| {
+            let started = self.sweep.as_ref().map_or_else(Instant::now, |(_, started)| *started);
+            (progress.clone(), started)
+        });
+    }
+
     pub(super) fn is_at_work(&self) -> bool {
-        !self.running.is_empty()
+        !self.running.is_empty() || self.sweep.is_some()
     }
 
     /// After a cell that failed, a run that has not said how it ended was dropped by a panic. Any other that still runs does
@@ -72,6 +83,7 @@ impl Board {
         if !failed {
             return;
         }
+        self.sweep = None;
         for running in std::mem::take(&mut self.running) {
             let secs = Some(running.started.elapsed().as_secs_f64());
             self.ended.push(Ended { progress: running.progress, status: "failed".to_owned(), secs });
@@ -82,14 +94,11 @@ impl Board {
         let mut html = String::from(
             r#"<div class="glisten-progress" style="font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);line-height:1.6">"#,
         );
+        if let Some((progress, started)) = &self.sweep {
+            bar(&mut html, progress.n_done, progress.n_runs, &sweep_line(progress, *started));
+        }
         for running in &self.running {
-            let _ = write!(
-                html,
-                r#"<div><progress value="{}" max="{}" style="width:9em;vertical-align:middle"></progress> {}</div>"#,
-                running.progress.epoch,
-                running.progress.epochs.max(1),
-                escape(&running.line()),
-            );
+            bar(&mut html, running.progress.epoch, running.progress.epochs, &running.line());
         }
         match self.ended.as_slice() {
             [] => {}
@@ -123,7 +132,12 @@ impl Board {
 
     fn text(&self) -> String {
         match (self.running.last(), self.ended.as_slice()) {
-            (Some(running), _) => running.line(),
+            (Some(running), _) => match &self.sweep {
+                Some((progress, started)) => {
+                    format!("{} · {}", sweep_line(progress, *started), running.line())
+                }
+                None => running.line(),
+            },
             (None, [one]) => one.line(),
             (None, _) if self.cell_has_ended => self.summary(),
             (None, ended) => ended.last().map(Ended::line).unwrap_or_default(),
@@ -159,6 +173,30 @@ impl Ended {
             &RunProgress { images_per_sec: None, ..self.progress.clone() },
             Some(self.status.clone() + &time),
         )
+    }
+}
+
+/// A progress bar with a line of text behind it.
+fn bar(html: &mut String, value: usize, of: usize, line: &str) {
+    let _ = write!(
+        html,
+        r#"<div><progress value="{value}" max="{}" style="width:9em;vertical-align:middle"></progress> {}</div>"#,
+        of.max(1),
+        escape(line),
+    );
+}
+
+/// As "run 5 of 21 · 12 min left".
+fn sweep_line(progress: &SweepProgress, started: Instant) -> String {
+    let SweepProgress { n_done, n_reused, n_runs, .. } = *progress;
+    let line = format!("run {} of {n_runs}", (n_done + 1).min(n_runs));
+    // Runs that were done before took no time, and say nothing of the others.
+    match n_done.saturating_sub(n_reused) {
+        0 => line,
+        n_trained => {
+            let secs = started.elapsed().as_secs_f64() / n_trained as f64 * (n_runs - n_done) as f64;
+            format!("{line} · {} left", seconds(secs))
+        }
     }
 }
 
@@ -276,6 +314,28 @@ mod tests {
         board.hear(&progress("<glister>", 20), Some("completed"));
         assert!(board.text().contains("completed after 0.0 s"));
         assert!(!board.html().contains("<progress") && !board.html().contains("<table"));
+    }
+
+    #[test]
+    fn a_sweep_has_a_bar_of_its_own_above_its_runs() {
+        let mut board = Board::new("study");
+        let mut sweep = SweepProgress { n_runs: 21, ..SweepProgress::default() };
+        board.hear_sweep(Some(&sweep));
+        board.hear(&progress("full seed 0", 0), None);
+        assert!(board.is_at_work() && board.text().starts_with("run 1 of 21 · full seed 0 · epoch 0/20"));
+        (sweep.n_done, sweep.n_reused) = (3, 3);
+        board.hear_sweep(Some(&sweep));
+        assert!(board.text().starts_with("run 4 of 21 · full"), "nothing was trained yet: {}", board.text());
+        sweep.n_done = 4;
+        board.hear_sweep(Some(&sweep));
+        assert!(board.text().starts_with("run 5 of 21 · 0.0 s left · full"), "{}", board.text());
+        assert!(
+            board.html().contains("<progress value=\"4\" max=\"21\"")
+                && board.html().matches("<progress").count() == 2
+        );
+        board.hear(&progress("full seed 0", 20), Some("completed"));
+        board.hear_sweep(None);
+        assert!(!board.is_at_work() && !board.html().contains("<progress"));
     }
 
     #[test]

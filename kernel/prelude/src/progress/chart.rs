@@ -16,6 +16,8 @@ pub(super) struct Curves(Vec<Curve>);
 
 struct Curve {
     run: String,
+    strategy: String,
+    fraction: f64,
     points: Vec<(i64, f64)>,
 }
 
@@ -27,7 +29,8 @@ impl Curves {
             return false;
         };
         let at = self.0.iter().position(|curve| curve.run == progress.run).unwrap_or_else(|| {
-            self.0.push(Curve { run: progress.run.clone(), points: Vec::new() });
+            let RunProgress { run, strategy, fraction, .. } = progress.clone();
+            self.0.push(Curve { run, strategy, fraction, points: Vec::new() });
             self.0.len() - 1
         });
         let points = &mut self.0[at].points;
@@ -68,21 +71,10 @@ impl Curves {
     /// What colours and labels go by.
     fn runs(&self) -> Option<DataFrame> {
         let runs: Vec<&str> = self.0.iter().map(|curve| &*curve.run).collect();
-        let selections: Vec<_> = runs.iter().map(|run| selection(run)).collect();
-        let strategies: Vec<_> = selections.iter().map(|selection| selection.map(|known| known.0)).collect();
-        let fractions: Vec<_> = selections.iter().map(|selection| selection.map(|known| known.1)).collect();
+        let strategies: Vec<&str> = self.0.iter().map(|curve| &*curve.strategy).collect();
+        let fractions: Vec<f64> = self.0.iter().map(|curve| curve.fraction).collect();
         df!("run" => runs, "strategy" => strategies, "fraction" => fractions).ok()
     }
-}
-
-/// Strategy and fraction of a run that has the name which `Trainer` gives, as "glister 30 % seed 0".
-fn selection(run: &str) -> Option<(&str, f64)> {
-    let (selection, _) = run.rsplit_once(" seed ")?;
-    if selection == "full" {
-        return Some((selection, 1.0));
-    }
-    let (strategy, percent) = selection.strip_suffix(" %")?.rsplit_once(' ')?;
-    Some((strategy, percent.parse::<f64>().ok()? / 100.0))
 }
 
 #[cfg(test)]
@@ -92,13 +84,21 @@ mod tests {
     #[test]
     fn curves_grow_by_epochs_and_become_a_chart_when_there_is_a_line() {
         let mut curves = Curves::default();
-        let mut progress = RunProgress { run: "<full> seed 0".to_owned(), ..RunProgress::default() };
+        let mut progress = RunProgress {
+            run: "<mine>".to_owned(),
+            strategy: "glister".to_owned(),
+            fraction: 0.3,
+            ..RunProgress::default()
+        };
         assert!(!curves.hear(&progress), "no accuracy yet");
         (progress.epoch, progress.validation_accuracy) = (1, Some(0.5));
         assert!(curves.hear(&progress) && curves.draw().is_none());
         assert!(!curves.hear(&progress), "the same epoch again");
         progress.epoch = 2;
         assert!(curves.hear(&progress));
+        let runs = curves.runs().unwrap();
+        assert_eq!(runs.column("strategy").unwrap().get(0).unwrap().get_str(), Some("glister"));
+        assert_eq!(runs.column("fraction").unwrap().f64().unwrap().get(0), Some(0.3));
         let bundle = curves.draw().unwrap();
         assert_eq!(bundle.as_json()["text/plain"], "(chart: validation accuracy of 1 run)");
         assert!(bundle.as_json()["text/html"].to_string().contains("data:image/svg+xml;base64,"));
@@ -108,12 +108,5 @@ mod tests {
         }
         assert!(curves.0[0].points.len() <= MOST_POINTS);
         assert_eq!(curves.0[0].points[0].0, 1);
-    }
-
-    #[test]
-    fn the_selection_is_told_by_the_name() {
-        assert_eq!(selection("glister 12.5 % seed 3-2"), Some(("glister", 0.125)));
-        assert_eq!(selection("full seed 0"), Some(("full", 1.0)));
-        assert_eq!(selection("my seed of doubt"), None);
     }
 }

@@ -64,8 +64,20 @@ pub fn clear_output(wait: bool) {
 /// # Errors
 /// If the front end cannot ask, or the user presses stop instead.
 pub fn input(prompt: &str) -> std::io::Result<String> {
+    ask(prompt, false)
+}
+
+/// Asks the user for a line that nobody is to read over their shoulder.
+///
+/// # Errors
+/// As [`input`].
+pub fn input_password(prompt: &str) -> std::io::Result<String> {
+    ask(prompt, true)
+}
+
+fn ask(prompt: &str, password: bool) -> std::io::Result<String> {
     let _ = std::io::stdout().flush();
-    send(&json!({"type": "ask", "prompt": prompt, "password": false}));
+    send(&json!({"type": "ask", "prompt": prompt, "password": password}));
     let nobody =
         || std::io::Error::new(ErrorKind::Unsupported, "the front end does not let cells ask for input");
     let requests = REQUESTS.get().ok_or_else(nobody)?;

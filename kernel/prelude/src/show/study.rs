@@ -103,6 +103,7 @@ mod tests {
             train_secs: 12.34,
             selection_secs: 0.0,
             reused: true,
+            model: None,
         };
         let bundle = fitted.mime_bundle();
         let text = "<b> seed 0 · test accuracy 84.3 % · validation 85.0 % · 12.3 s of training · done before";

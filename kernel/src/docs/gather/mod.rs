@@ -1,6 +1,7 @@
 //! Makes the index from sources: `glisten-kernel index`, called when the bundle is made.
 
 mod cfg;
+mod expand;
 mod read;
 mod text;
 mod tree;
@@ -19,14 +20,14 @@ use tree::Tree;
 const STD: &str = include_str!("std.rs.txt");
 
 /// A crate to read.
-#[derive(Debug, Deserialize)]
-struct Source {
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Source {
     /// As it is written in code.
-    name: String,
+    pub(crate) name: String,
     /// Its `lib.rs`.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The features that it is built with.
-    features: HashSet<String>,
+    pub(crate) features: HashSet<String>,
 }
 
 /// Writes the index of the crates that the file `crates` lists as `{"name", "path", "features"}`.
@@ -45,6 +46,19 @@ pub(crate) fn write_index(crates: &Path, output: &Path) -> anyhow::Result<()> {
     let index = tree.into_index(ROOT);
     std::fs::write(output, serde_json::to_vec(&index)?)
         .with_context(|| format!("{} cannot be written", output.display()))
+}
+
+/// `index` with further crates, which cells can name; those that cannot be read are left out.
+pub(super) fn extend(index: &Index, sources: &[Source]) -> Index {
+    let mut tree = Tree::beside(index);
+    let mut names = Vec::new();
+    for source in sources {
+        match read::krate(&mut tree, &source.name, &source.path, &source.features) {
+            Ok(()) => names.push(source.name.clone()),
+            Err(error) => log::debug!("{error:#}"),
+        }
+    }
+    tree.into_extended(&names)
 }
 
 /// The items that a session has defined, whose types may also be those of `index`, behind all that `index` holds.

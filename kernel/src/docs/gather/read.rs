@@ -7,6 +7,7 @@ use anyhow::Context;
 use syn::{Attribute, Fields, Generics, ImplItem, Item as SynItem, Signature, TraitItem, Type, Visibility};
 
 use super::cfg::is_public_face;
+use super::expand;
 use super::text;
 use super::tree::{Found, FoundImpl, FoundMember, Tree, Use};
 use crate::docs::Kind;
@@ -24,7 +25,7 @@ pub(super) fn krate(
     let source = std::fs::read_to_string(path).with_context(|| format!("no {}", path.display()))?;
     let folder = path.parent().unwrap_or(path).to_path_buf();
     let mut reader =
-        Reader { tree, krate: name.to_owned(), features, everything: false, pending: Vec::new() };
+        Reader { tree, krate: name.to_owned(), features, everything: false, depth: 0, pending: Vec::new() };
     reader.file(&source, name, &folder).with_context(|| format!("{} is not understood", path.display()))?;
     while let Some(Pending { module, file, folder }) = reader.pending.pop() {
         match std::fs::read_to_string(&file) {
@@ -45,8 +46,14 @@ pub(super) fn krate(
 /// If it is not Rust.
 pub(super) fn text(tree: &mut Tree<'_>, name: &str, source: &str) -> anyhow::Result<()> {
     let features = HashSet::new();
-    let mut reader =
-        Reader { tree, krate: name.to_owned(), features: &features, everything: true, pending: Vec::new() };
+    let mut reader = Reader {
+        tree,
+        krate: name.to_owned(),
+        features: &features,
+        everything: true,
+        depth: 0,
+        pending: Vec::new(),
+    };
     reader.file(source, name, Path::new(""))
 }
 
@@ -55,8 +62,13 @@ struct Reader<'a, 'b> {
     krate: String,
     features: &'a HashSet<String>,
     everything: bool,
+    /// How deep within macros it reads.
+    depth: usize,
     pending: Vec<Pending>,
 }
+
+/// How deep macros may stand for macros.
+const MACRO_DEPTH: usize = 8;
 
 /// A module in a file of its own, still to be read.
 struct Pending {
@@ -112,6 +124,16 @@ impl Reader<'_, '_> {
                     self.uses(&u.tree, &mut Vec::new(), module, is_public, u.leading_colon.is_some());
                 }
                 SynItem::ExternCrate(_) | SynItem::Mod(_) | SynItem::Use(_) => {}
+                SynItem::Macro(m) if m.ident.is_none() && self.sees(&m.attrs) => {
+                    if let Some(text) = self.expanded(&m.mac)
+                        && let Ok(file) = syn::parse_file(&text)
+                        && self.depth < MACRO_DEPTH
+                    {
+                        self.depth += 1;
+                        self.items(&file.items, &text, module, folder);
+                        self.depth -= 1;
+                    }
+                }
                 other => self.item(other, source, module),
             }
         }
@@ -227,7 +249,16 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// What a call of a macro that is known stands for, as text.
+    fn expanded(&self, call: &syn::Macro) -> Option<String> {
+        let name = call.path.segments.last()?.ident.to_string();
+        self.tree.macros.expand(&name, &call.tokens).map(expand::to_text)
+    }
+
     fn macro_rules(&mut self, item: &syn::ItemMacro) {
+        if let Some(name) = &item.ident {
+            self.tree.macros.add(&name.to_string(), &item.mac.tokens);
+        }
         let is_exported = self.everything || item.attrs.iter().any(|a| a.path().is_ident("macro_export"));
         if let Some(name) = item.ident.as_ref().filter(|_| is_exported && self.sees(&item.attrs)) {
             let public = Visibility::Public(Default::default());
@@ -244,35 +275,50 @@ impl Reader<'_, '_> {
         match &item.trait_ {
             Some((None, path, _)) => {
                 found.of_trait = Some(segments(path));
-                found.target = item.items.iter().find_map(|member| match member {
-                    ImplItem::Type(ty) if ty.ident == "Target" && path_ends(path, "Deref") => {
-                        Some(ty.ty.clone())
-                    }
-                    _ => None,
-                });
-            }
-            Some(_) => return,
-            None => {
-                for member in &item.items {
-                    match member {
-                        ImplItem::Fn(f) if self.is_public(&f.vis) && self.sees(&f.attrs) => {
-                            found.members.push(function(&f.sig, &f.attrs, source));
-                        }
-                        ImplItem::Const(c) if self.is_public(&c.vis) && self.sees(&c.attrs) => {
-                            found.members.push(FoundMember {
-                                name: c.ident.to_string(),
-                                kind: Kind::Constant,
-                                signature: format!("const {}: {}", c.ident, text::of(source, &c.ty)),
-                                docs: text::docs(&c.attrs),
-                                ty: Some(c.ty.clone()),
-                            });
-                        }
-                        _ => {}
-                    }
+                let associated = |name: &str| {
+                    item.items.iter().find_map(|member| match member {
+                        ImplItem::Type(ty) if ty.ident == name => Some(ty.ty.clone()),
+                        _ => None,
+                    })
+                };
+                if path_ends(path, "Deref") {
+                    found.target = associated("Target");
+                } else if path_ends(path, "Iterator") || path_ends(path, "IntoIterator") {
+                    found.iterates = associated("Item");
                 }
             }
+            Some(_) => return,
+            None => self.members(&item.items, source, &mut found.members, MACRO_DEPTH),
         }
         self.tree.add_impl(found);
+    }
+
+    /// The public members of an `impl` block; `depth` is how deep macros may still stand for some.
+    fn members(&self, items: &[ImplItem], source: &str, found: &mut Vec<FoundMember>, depth: usize) {
+        for member in items {
+            match member {
+                ImplItem::Fn(f) if self.is_public(&f.vis) && self.sees(&f.attrs) => {
+                    found.push(function(&f.sig, &f.attrs, source));
+                }
+                ImplItem::Const(c) if self.is_public(&c.vis) && self.sees(&c.attrs) => {
+                    found.push(FoundMember {
+                        name: c.ident.to_string(),
+                        kind: Kind::Constant,
+                        signature: format!("const {}: {}", c.ident, text::of(source, &c.ty)),
+                        docs: text::docs(&c.attrs),
+                        ty: Some(c.ty.clone()),
+                    });
+                }
+                ImplItem::Macro(m) if self.sees(&m.attrs) && depth > 0 => {
+                    if let Some(text) = self.expanded(&m.mac).map(|text| format!("impl Some {{ {text} }}"))
+                        && let Ok(block) = syn::parse_str::<syn::ItemImpl>(&text)
+                    {
+                        self.members(&block.items, &text, found, depth - 1);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     fn found(

@@ -1,7 +1,9 @@
 //! Signatures and documentation as text.
 
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprLit, Lit, Meta};
+use syn::{Attribute, Expr, ExprLit, Lit, Meta, Token};
 
 /// The documentation comment among `attributes`.
 pub(super) fn docs(attributes: &[Attribute]) -> String {
@@ -9,9 +11,8 @@ pub(super) fn docs(attributes: &[Attribute]) -> String {
     for attribute in attributes {
         if let Meta::NameValue(pair) = &attribute.meta
             && pair.path.is_ident("doc")
-            && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
         {
-            lines.push(text.value());
+            lines.extend(literal(&pair.value));
         }
     }
     // `/// text` carries the space behind the slashes.
@@ -21,6 +22,20 @@ pub(super) fn docs(attributes: &[Attribute]) -> String {
     let lines: Vec<&str> =
         lines.map(|line| if by_one { line.strip_prefix(' ').unwrap_or(line) } else { line }).collect();
     lines.join("\n").trim_matches('\n').to_owned()
+}
+
+/// A text as a literal, or put together by `concat!` and `stringify!`, as macros do.
+fn literal(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+        Expr::Macro(call) if call.mac.path.is_ident("stringify") => Some(call.mac.tokens.to_string()),
+        Expr::Macro(call) if call.mac.path.is_ident("concat") => {
+            let parts =
+                Punctuated::<Expr, Token![,]>::parse_terminated.parse2(call.mac.tokens.clone()).ok()?;
+            parts.iter().map(literal).collect()
+        }
+        _ => None,
+    }
 }
 
 /// The source of `node` on one line.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use syn::{GenericArgument, PathArguments, Type};
 
+use super::expand::Macros;
 use super::read::segments;
 use crate::docs::{Index, Item, Kind, Member, Target, Ty};
 
@@ -24,6 +25,8 @@ pub(super) struct Found {
     pub(super) traits: Vec<usize>,
     /// What it derefs to, and the module that says so.
     pub(super) derefs_to: Option<(String, Type)>,
+    /// What a loop over it goes through, and the module that says so.
+    pub(super) iterates: Option<(String, Type)>,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(super) struct FoundImpl {
     pub(super) of_trait: Option<Vec<String>>,
     /// Of an implementation of `Deref`.
     pub(super) target: Option<Type>,
+    /// Of an implementation of `Iterator` or `IntoIterator`.
+    pub(super) iterates: Option<Type>,
     pub(super) members: Vec<FoundMember>,
 }
 
@@ -69,6 +74,8 @@ pub(super) struct Tree<'a> {
     modules: HashMap<String, Module>,
     found: Vec<Found>,
     impls: Vec<FoundImpl>,
+    /// The `macro_rules!` met so far.
+    pub(super) macros: Macros,
     /// For items of a session: what stands before theirs.
     base: Option<&'a Index>,
     resolved: RefCell<HashMap<(String, String), Option<Target>>>,
@@ -260,13 +267,23 @@ impl<'a> Tree<'a> {
     fn path(&self, module: &str, path: &syn::Path, own: Option<usize>) -> Ty {
         let names = segments(path);
         let name = names.last().cloned().unwrap_or_default();
-        let item = if names == ["Self"] { own } else { self.item_at(module, &names) };
+        let item = match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["Self"] => own,
+            ["Self", _] => None,
+            _ => self.item_at(module, &names),
+        };
+        // Those that can do more are iterators too.
+        let is_iterator = item.is_none() && name.ends_with("Iterator");
+        let item = if is_iterator { self.item_at("std", &["Iterator".to_owned()]) } else { item };
         let args = match path.segments.last().map(|segment| &segment.arguments) {
             Some(PathArguments::AngleBracketed(args)) => args
                 .args
                 .iter()
                 .filter_map(|arg| match arg {
                     GenericArgument::Type(ty) => Some(self.ty(module, ty, own).unwrap_or_default()),
+                    GenericArgument::AssocType(ty) if ty.ident == "Item" => {
+                        Some(self.ty(module, &ty.ty, own).unwrap_or_default())
+                    }
                     _ => None,
                 })
                 .collect(),
@@ -291,7 +308,7 @@ impl<'a> Tree<'a> {
         let offset = self.base.map_or(0, |index| index.items.len());
         let mut foreign = Vec::new();
         for found in std::mem::take(&mut self.impls) {
-            let FoundImpl { module, of, of_trait, target, members } = found;
+            let FoundImpl { module, of, of_trait, target, iterates, members } = found;
             let Some(item) = self.item_at(&module, &of).and_then(|item| item.checked_sub(offset)) else {
                 continue;
             };
@@ -299,6 +316,9 @@ impl<'a> Tree<'a> {
                 None => foreign.push((module, item, members)),
                 Some(path) => {
                     self.found[item].derives.extend(path.last().cloned());
+                    if let Some(element) = iterates {
+                        self.found[item].iterates = Some((module.clone(), element));
+                    }
                     if let Some(target) = target {
                         self.found[item].derefs_to = Some((module, target));
                     } else if let Some(id) = self.item_at(&module, &path).map(|id| id.wrapping_sub(offset))
@@ -332,6 +352,7 @@ impl<'a> Tree<'a> {
                 members: found.members.iter().map(|m| self.member(&found.module, m, own)).collect(),
                 traits: found.traits.iter().map(|id| id.wrapping_add(offset)).collect(),
                 leads_to,
+                iterates: found.iterates.as_ref().and_then(|(module, ty)| self.ty(module, ty, own)),
             };
             let synthetic = [
                 ("Clone", "clone", Kind::Method, "fn clone(&self) -> Self"),
@@ -367,6 +388,32 @@ impl<'a> Tree<'a> {
     /// The items alone; their places count from the end of the base.
     pub(super) fn into_items(mut self) -> Vec<Item> {
         self.finish(None)
+    }
+
+    /// The base with the `crates` that were read, which a cell can name.
+    pub(super) fn into_extended(mut self, crates: &[String]) -> Index {
+        let mut index = self.base.cloned().unwrap_or_default();
+        let offset = index.items.len();
+        let mut todo = crates.to_vec();
+        while let Some(path) = todo.pop() {
+            if index.modules.contains_key(&path) {
+                continue;
+            }
+            let mut names = self.exports(&path);
+            for target in names.values_mut() {
+                match target {
+                    Target::Item(id) => *id += offset,
+                    Target::Module(path) => todo.push(path.clone()),
+                }
+            }
+            names.retain(|name, _| !name.starts_with('_'));
+            index.modules.insert(path, names);
+        }
+        for name in crates {
+            index.scope.entry(name.clone()).or_insert_with(|| Target::Module(name.clone()));
+        }
+        index.items.extend(self.finish(None));
+        index
     }
 
     /// The index of what can be reached from the crate `root`.
@@ -424,7 +471,11 @@ fn reachable(mut index: Index) -> Index {
             kept.push(id);
             let item = &index.items[id];
             todo.extend(&item.traits);
-            let tys = item.leads_to.iter().chain(item.members.iter().filter_map(|member| member.ty.as_ref()));
+            let tys = item
+                .leads_to
+                .iter()
+                .chain(&item.iterates)
+                .chain(item.members.iter().filter_map(|member| member.ty.as_ref()));
             tys.for_each(|ty| of_ty(ty, &mut todo));
         }
     }
@@ -436,7 +487,7 @@ fn reachable(mut index: Index) -> Index {
     for id in kept {
         let Some(mut item) = items[id].take() else { continue };
         item.traits = item.traits.iter().filter_map(|id| places[*id]).collect();
-        item.leads_to.iter_mut().for_each(|ty| move_ty(ty, &places));
+        item.leads_to.iter_mut().chain(&mut item.iterates).for_each(|ty| move_ty(ty, &places));
         item.members.iter_mut().filter_map(|member| member.ty.as_mut()).for_each(|ty| move_ty(ty, &places));
         index.items.push(item);
     }

@@ -1,0 +1,437 @@
+//! The selection's arithmetic on the CPU where libtorch's is slow: softmax of short rows, and products of many rows of features
+//! with a few columns.
+//!
+//! Each row's result is computed by the same operations wherever the row stands and on whatever thread, so that equal samples
+//! have equal gains, and the number of threads changes nothing.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Rows of a softmax that are worked on at once, turned over so that vectors go across rows.
+const SOFTMAX_ROWS: usize = 32;
+/// Columns of a product that are worked on at once: two AVX registers.
+const COLUMNS: usize = 16;
+/// Rows of a product that are worked on at once: with 6, twelve sums stay in registers.
+const ROWS: usize = 6;
+/// Multiply-adds below which another thread is not worth starting.
+const WORTH_A_THREAD: usize = 4_000_000;
+/// Multiply-adds of one of libtorch's products above which its threads pay.
+const WORTH_ITS_THREADS: i64 = 100_000_000;
+
+/// Keeps libtorch to one thread while it lives. Its threads meet at the end of each operation, and a selection is thousands of
+/// operations of some microseconds: on a machine with other work to do, each meeting waits for the scheduler, and a pick takes
+/// 36 ms in place of 3.
+pub(super) struct OneThread {
+    before: i32,
+}
+
+impl OneThread {
+    /// Unless the products by the validation samples, of M·C·D multiply-adds, are large enough for more.
+    pub(super) fn for_products(multiply_adds: i64) -> Option<Self> {
+        let before = tch::get_num_threads();
+        if before < 2 || multiply_adds > WORTH_ITS_THREADS {
+            return None;
+        }
+        tch::set_num_threads(1);
+        Some(Self { before })
+    }
+}
+
+impl Drop for OneThread {
+    fn drop(&mut self) {
+        tch::set_num_threads(self.before);
+    }
+}
+
+/// How many threads libtorch may use, and so the selection.
+pub(super) fn n_threads() -> usize {
+    tch::get_num_threads().max(1) as usize
+}
+
+/// The numbers of a contiguous `f32` tensor on the CPU.
+pub(super) fn floats(tensor: &Tensor) -> Result<&[f32]> {
+    check(tensor)?;
+    // SAFETY: the tensor owns as many floats in a row, and lives as long as the slice. Nobody writes to it meanwhile: the
+    // selection's tensors are its own or borrowed from its caller.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
+/// The numbers of a tensor that was just made, to be written.
+fn floats_mut(tensor: &mut Tensor) -> Result<&mut [f32]> {
+    check(tensor)?;
+    // SAFETY: as above, and the tensor is borrowed mutably.
+    Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
+fn check(tensor: &Tensor) -> Result<()> {
+    if tensor.device() == Device::Cpu
+        && tensor.kind() == Kind::Float
+        && tensor.is_contiguous()
+        && tensor.numel() > 0
+    {
+        return Ok(());
+    }
+    let got = format!("{:?} {:?} on {:?}", tensor.kind(), tensor.size(), tensor.device());
+    Err(Error::argument("tensor", "contiguous f32 values on the CPU, one or more", got))
+}
+
+/// Softmax of each row, `f32 [N, C]`.
+///
+/// # Errors
+/// If `logits` is not a matrix of `f32` on the CPU.
+pub(super) fn softmax(logits: &Tensor, n_threads: usize) -> Result<Tensor> {
+    let (_, c) = logits.size2()?;
+    let logits = logits.contiguous();
+    let mut probabilities = Tensor::empty(logits.size(), (Kind::Float, Device::Cpu));
+    let (from, to) = (floats(&logits)?, floats_mut(&mut probabilities)?);
+    let c = c as usize;
+    // An exponential is some ten multiply-adds.
+    in_threads(n_threads, to, c * SOFTMAX_ROWS, 10, |at, to| softmax_rows(&from[at..at + to.len()], to, c));
+    Ok(probabilities)
+}
+
+/// Takes `amount` off one number in each row of `values`, `f32 [N, C]`: off that in the column which `columns`, `i64 [N]`, names.
+///
+/// # Errors
+/// If they are not on the CPU.
+pub(super) fn subtract_at(values: &mut Tensor, columns: &Tensor, amount: f32) -> Result<()> {
+    let c = values.size2()?.1 as usize;
+    let columns = Vec::<i64>::try_from(columns)?;
+    for (row, column) in floats_mut(values)?.chunks_exact_mut(c).zip(columns) {
+        row[column as usize] -= amount;
+    }
+    Ok(())
+}
+
+/// r_i·(G_b + G_W e_i) of every row: features e `[N, D]`, residuals r `[N, C]`, G_b `[C]`, G_W `[C, D]` to `[N]`, all `f32` on
+/// the CPU.
+///
+/// # Errors
+/// If they are not.
+pub(super) fn gains(
+    features: &Tensor,
+    r: &Tensor,
+    g_b: &Tensor,
+    g_w: &Tensor,
+    n_threads: usize,
+) -> Result<Tensor> {
+    let (features, r, g_b, g_w) = (features.contiguous(), r.contiguous(), g_b.contiguous(), g_w.contiguous());
+    let (n, d) = features.size2()?;
+    let c = r.size2()?.1 as usize;
+    let d = d as usize;
+    let mut gains = Tensor::empty([n], (Kind::Float, Device::Cpu));
+    let (e, r, g_b) = (floats(&features)?, floats(&r)?, floats(&g_b)?);
+    let columns = pack(floats(&g_w)?, d);
+    in_threads(n_threads, floats_mut(&mut gains)?, ROWS, c * d, |at, gains| {
+        let (e, r) = (&e[at * d..][..gains.len() * d], &r[at * c..][..gains.len() * c]);
+        gains_of_rows(e, r, g_b, &columns, d, gains);
+    });
+    Ok(gains)
+}
+
+/// Dot products of every row of `rows` `[M, D]` with every row of `others` `[m, D]`, plus 1: `[M, m]`, all `f32` on the CPU.
+///
+/// # Errors
+/// If they are not.
+pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor, n_threads: usize) -> Result<Tensor> {
+    let (rows, others) = (rows.contiguous(), others.contiguous());
+    let (n, d) = rows.size2()?;
+    let m = others.size2()?.0;
+    let (d, k) = (d as usize, m as usize);
+    let mut all = Tensor::empty([n, m], (Kind::Float, Device::Cpu));
+    let from = floats(&rows)?;
+    let columns = pack(floats(&others)?, d);
+    in_threads(n_threads, floats_mut(&mut all)?, ROWS * k, d, |at, all| {
+        let n_rows = all.len() / k;
+        products(&from[at / k * d..][..n_rows * d], d, &columns, k, 1.0, all);
+    });
+    Ok(all)
+}
+
+/// Cuts `to` into parts of whole `unit`s, at most `n_threads`, each for a thread, and has `work` fill each: with the place where the part begins. `cost`
+/// is that of one number in multiply-adds.
+fn in_threads(
+    n_threads: usize,
+    to: &mut [f32],
+    unit: usize,
+    cost: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let n_threads = n_threads.min(to.len() * cost / WORTH_A_THREAD);
+    if n_threads < 2 {
+        return work(0, to);
+    }
+    let part = to.len().div_ceil(unit * n_threads) * unit;
+    std::thread::scope(|scope| {
+        let mut parts = to.chunks_mut(part).enumerate();
+        let first = parts.next();
+        for (number, to) in parts {
+            let work = &work;
+            scope.spawn(move || work(number * part, to));
+        }
+        if let Some((_, to)) = first {
+            work(0, to);
+        }
+    });
+}
+
+/// Rows of `d` numbers as columns: `[panels, d, COLUMNS]`, the last panel filled up with 0.
+fn pack(rows: &[f32], d: usize) -> Vec<f32> {
+    let n_rows = rows.len() / d;
+    let mut packed = vec![0.0; n_rows.div_ceil(COLUMNS) * COLUMNS * d];
+    for (number, row) in rows.chunks_exact(d).enumerate() {
+        let panel = &mut packed[number / COLUMNS * COLUMNS * d..];
+        for (at, &value) in row.iter().enumerate() {
+            panel[at * COLUMNS + number % COLUMNS] = value;
+        }
+    }
+    packed
+}
+
+/// Declares `$name`, which runs `$with::<fused>` as compiled for the best instructions that this machine has.
+macro_rules! best_of_machine {
+    ($name:ident, $avx2:ident, $with:ident, ($($argument:ident: $type:ty),*)) => {
+        fn $name($($argument: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: the machine has what the function was compiled for.
+                return unsafe { $avx2($($argument),*) };
+            }
+            $with::<{ cfg!(target_arch = "aarch64") }>($($argument),*);
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn $avx2($($argument: $type),*) {
+            $with::<true>($($argument),*);
+        }
+    };
+}
+
+best_of_machine!(softmax_rows, softmax_rows_avx2, softmax_rows_with, (from: &[f32], to: &mut [f32], c: usize));
+best_of_machine!(
+    products,
+    products_avx2,
+    products_with,
+    (rows: &[f32], d: usize, columns: &[f32], k: usize, plus: f32, to: &mut [f32])
+);
+best_of_machine!(
+    gains_of_rows,
+    gains_of_rows_avx2,
+    gains_of_rows_with,
+    (e: &[f32], r: &[f32], g_b: &[f32], columns: &[f32], d: usize, to: &mut [f32])
+);
+
+/// Products of each row with each of `k` columns, `plus` that.
+#[inline(always)]
+fn products_with<const FUSED: bool>(
+    rows: &[f32],
+    d: usize,
+    columns: &[f32],
+    k: usize,
+    plus: f32,
+    to: &mut [f32],
+) {
+    let n_blocks = rows.len() / d / ROWS;
+    let (rows, rest) = rows.split_at(n_blocks * ROWS * d);
+    let (to, rest_to) = to.split_at_mut(n_blocks * ROWS * k);
+    for (rows, to) in rows.chunks_exact(ROWS * d).zip(to.chunks_exact_mut(ROWS * k)) {
+        block_products::<FUSED, ROWS>(rows, d, columns, k, plus, to);
+    }
+    for (row, to) in rest.chunks_exact(d).zip(rest_to.chunks_exact_mut(k)) {
+        block_products::<FUSED, 1>(row, d, columns, k, plus, to);
+    }
+}
+
+#[inline(always)]
+fn block_products<const FUSED: bool, const N: usize>(
+    rows: &[f32],
+    d: usize,
+    columns: &[f32],
+    k: usize,
+    plus: f32,
+    to: &mut [f32],
+) {
+    let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * d..][..d]);
+    for (number, panel) in columns.chunks_exact(COLUMNS * d).enumerate() {
+        let panel = &panel.as_chunks::<COLUMNS>().0[..d];
+        let sums = sums_of_rows::<FUSED, N>(rows, panel);
+        let (from, n_columns) = (number * COLUMNS, COLUMNS.min(k - number * COLUMNS));
+        for (row, sums) in sums.iter().enumerate() {
+            let to = &mut to[row * k + from..][..n_columns];
+            to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum + plus);
+        }
+    }
+}
+
+/// r_i·(G_b + G_W e_i) of each row, with the rows of G_W packed as columns.
+#[inline(always)]
+fn gains_of_rows_with<const FUSED: bool>(
+    e: &[f32],
+    r: &[f32],
+    g_b: &[f32],
+    columns: &[f32],
+    d: usize,
+    to: &mut [f32],
+) {
+    const AT_ONCE: usize = 8 * ROWS;
+    let c = g_b.len();
+    let mut per_class = vec![0.0; AT_ONCE * c];
+    let blocks = e.chunks(AT_ONCE * d).zip(r.chunks(AT_ONCE * c)).zip(to.chunks_mut(AT_ONCE));
+    for ((e, r), to) in blocks {
+        let per_class = &mut per_class[..to.len() * c];
+        products_with::<FUSED>(e, d, columns, c, 0.0, per_class);
+        for ((per_class, r), to) in per_class.chunks_exact(c).zip(r.chunks_exact(c)).zip(to) {
+            let (p8, p_rest) = per_class.as_chunks::<8>();
+            let ((r8, r_rest), (g8, g_rest)) = (r.as_chunks::<8>(), g_b.as_chunks::<8>());
+            let mut sums = [0.0_f32; 8];
+            for ((p, r), g) in p8.iter().zip(r8).zip(g8) {
+                for lane in 0..8 {
+                    sums[lane] = multiply_add::<FUSED>(p[lane] + g[lane], r[lane], sums[lane]);
+                }
+            }
+            let rest: f32 = p_rest.iter().zip(r_rest).zip(g_rest).map(|((p, r), g)| (p + g) * r).sum();
+            *to = sums.iter().sum::<f32>() + rest;
+        }
+    }
+}
+
+/// For each row, Σ_t row[t]·panel[t]: the sums stay in registers.
+#[inline(always)]
+fn sums_of_rows<const FUSED: bool, const N: usize>(
+    rows: [&[f32]; N],
+    panel: &[[f32; COLUMNS]],
+) -> [[f32; COLUMNS]; N] {
+    let rows = rows.map(|row| &row[..panel.len()]);
+    let mut sums = [[0.0_f32; COLUMNS]; N];
+    for (at, column) in panel.iter().enumerate() {
+        for row in 0..N {
+            let value = rows[row][at];
+            for lane in 0..COLUMNS {
+                sums[row][lane] = multiply_add::<FUSED>(value, column[lane], sums[row][lane]);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+#[inline(always)]
+fn softmax_rows_with<const FUSED: bool>(from: &[f32], to: &mut [f32], c: usize) {
+    // [C, SOFTMAX_ROWS]; what a short last block leaves holds old values, whose results go nowhere.
+    let mut turned = vec![[0.0_f32; SOFTMAX_ROWS]; c];
+    for (from, to) in from.chunks(SOFTMAX_ROWS * c).zip(to.chunks_mut(SOFTMAX_ROWS * c)) {
+        for (row, values) in from.chunks_exact(c).enumerate() {
+            turned.iter_mut().zip(values).for_each(|(class, &value)| class[row] = value);
+        }
+        let mut largest = [f32::NEG_INFINITY; SOFTMAX_ROWS];
+        for class in &turned {
+            for row in 0..SOFTMAX_ROWS {
+                largest[row] = if class[row] > largest[row] { class[row] } else { largest[row] };
+            }
+        }
+        let mut share = [0.0_f32; SOFTMAX_ROWS];
+        for class in &mut turned {
+            for row in 0..SOFTMAX_ROWS {
+                class[row] = exp::<FUSED>(class[row] - largest[row]);
+                share[row] += class[row];
+            }
+        }
+        for share in &mut share {
+            *share = 1.0 / *share;
+        }
+        for (row, values) in to.chunks_exact_mut(c).enumerate() {
+            turned.iter().zip(values).for_each(|(class, value)| *value = class[row] * share[row]);
+        }
+    }
+}
+
+/// e^x for x ≤ 0 within 2 units in the last place; below −87, where nothing is left in single precision, e^−87. The polynomial
+/// is that of Cephes' `expf`.
+#[inline(always)]
+fn exp<const FUSED: bool>(x: f32) -> f32 {
+    // Adding it rounds to a whole number, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let rest = multiply_add::<FUSED>(n, -0.693_359_4, x);
+    let rest = multiply_add::<FUSED>(n, 2.121_944_4e-4, rest);
+    let mut polynomial = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        polynomial = multiply_add::<FUSED>(polynomial, rest, coefficient);
+    }
+    let mantissa = multiply_add::<FUSED>(polynomial * rest, rest, rest) + 1.0;
+    let exponent = (shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23;
+    mantissa * f32::from_bits(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+        (a.to_kind(Kind::Double) - b.to_kind(Kind::Double)).abs().max().double_value(&[])
+    }
+
+    /// Against libtorch in double precision.
+    #[test]
+    fn softmax_is_that_of_libtorch() {
+        for (n, c) in [(1, 1), (31, 2), (32, 10), (33, 10), (5000, 7), (700, 100), (70_000, 10)] {
+            tch::manual_seed(n);
+            let logits = Tensor::randn([n, c], FLOAT) * 20.0;
+            let expected = logits.softmax(-1, Kind::Double);
+            assert!(largest_difference(&softmax(&logits, 2).unwrap(), &expected) < 3e-7, "{n} × {c}");
+            let mut portable = vec![0.0; (n * c) as usize];
+            softmax_rows_with::<false>(floats(&logits).unwrap(), &mut portable, c as usize);
+            let portable = Tensor::from_slice(&portable).view([n, c]);
+            assert!(largest_difference(&portable, &expected) < 3e-7, "{n} × {c}, portable");
+        }
+    }
+
+    /// Against libtorch in double precision; equal rows are equal to the last bit wherever they stand.
+    #[test]
+    fn gains_and_products_are_those_of_libtorch() {
+        for (n, d, c) in [(1, 1, 1), (5, 3, 2), (47, 84, 10), (601, 20, 16), (50, 512, 100), (9000, 84, 33)] {
+            tch::manual_seed(n);
+            let (e, r) = (Tensor::randn([n, d], FLOAT), Tensor::randn([n, c], FLOAT));
+            let (g_b, g_w) = (Tensor::randn([c], FLOAT), Tensor::randn([c, d], FLOAT));
+            let double = |tensor: &Tensor| tensor.to_kind(Kind::Double);
+            let products = double(&e).matmul(&double(&g_w).tr());
+            let expected = ((&products + double(&g_b)) * double(&r)).sum_dim_intlist(1, false, Kind::Double);
+            let scale = 1e-6 * (d * c) as f64;
+            assert!(largest_difference(&gains(&e, &r, &g_b, &g_w, 2).unwrap(), &expected) < scale);
+            let own = products_plus_one(&e, &g_w, 2).unwrap();
+            assert!(largest_difference(&own, &(products + 1.0)) < scale);
+            let (size, columns) = (d as usize, pack(floats(&g_w).unwrap(), d as usize));
+            let mut portable = vec![0.0; (n * c) as usize];
+            products_with::<false>(floats(&e).unwrap(), size, &columns, c as usize, 1.0, &mut portable);
+            let portable = Tensor::from_slice(&portable).view([n, c]);
+            assert!(largest_difference(&portable, &own) < scale, "portable");
+            let mut portable = vec![0.0; n as usize];
+            let numbers = |tensor| floats(tensor).unwrap();
+            gains_of_rows_with::<false>(
+                numbers(&e),
+                numbers(&r),
+                numbers(&g_b),
+                &columns,
+                size,
+                &mut portable,
+            );
+            assert!(largest_difference(&Tensor::from_slice(&portable), &expected) < scale, "portable");
+            let repeated = Tensor::zeros([3 * n + 1], (Kind::Int64, Device::Cpu));
+            let same =
+                gains(&e.index_select(0, &repeated), &r.index_select(0, &repeated), &g_b, &g_w, 2).unwrap();
+            let bits: Vec<u32> =
+                Vec::<f32>::try_from(same).unwrap().iter().map(|gain| gain.to_bits()).collect();
+            assert!(bits.iter().all(|&bits_of| bits_of == bits[0]));
+        }
+    }
+}

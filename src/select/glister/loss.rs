@@ -1,0 +1,69 @@
+//! The losses whose gradients the selection knows: targets, and residuals as the derivative by the logits.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{LastLayer, cpu};
+use crate::error::{Error, Result};
+
+/// The loss of one sample by its logits z.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// −Σ_c t_c ln softmax(z)_c with t = (1 − α)·onehot(y) + α/C: residual softmax(z) − t. Validation samples are judged by the
+    /// same smoothed targets.
+    CrossEntropy {
+        /// α: the share of a target that is spread over all classes, in [0, 1).
+        label_smoothing: f64,
+    },
+    /// Σ_c (z_c − y_c)²: residual 2(z − y).
+    SquaredError,
+}
+
+impl Default for Loss {
+    /// Cross-entropy without label smoothing.
+    fn default() -> Self {
+        Self::CrossEntropy { label_smoothing: 0.0 }
+    }
+}
+
+impl Loss {
+    pub(super) fn check(&self) -> Result<()> {
+        match *self {
+            Self::CrossEntropy { label_smoothing } if !(0.0..1.0).contains(&label_smoothing) => {
+                Err(Error::argument("label_smoothing", "a number from 0 to below 1", label_smoothing))
+            }
+            Self::CrossEntropy { .. } | Self::SquaredError => Ok(()),
+        }
+    }
+
+    /// The loss's derivative by the logits where they stand at `logits`, `f32 [N, C]`, for samples with these labels.
+    pub(super) fn residuals_at(&self, logits: &Tensor, labels: &Tensor, n_threads: usize) -> Result<Tensor> {
+        match *self {
+            Self::CrossEntropy { label_smoothing } => {
+                let on_cpu = logits.device() == Device::Cpu;
+                let mut residuals =
+                    if on_cpu { cpu::softmax(logits, n_threads)? } else { logits.softmax(-1, Kind::Float) };
+                if label_smoothing > 0.0 {
+                    residuals -= label_smoothing / logits.size()[1] as f64;
+                }
+                if on_cpu {
+                    cpu::subtract_at(&mut residuals, labels, (1.0 - label_smoothing) as f32)?;
+                } else {
+                    let labels = labels.unsqueeze(1);
+                    let ones = Tensor::ones(labels.size(), (Kind::Float, labels.device()));
+                    let _ = residuals.scatter_add_(1, &labels, &(ones * (label_smoothing - 1.0)));
+                }
+                Ok(residuals)
+            }
+            Self::SquaredError => {
+                let mut residuals = logits - labels.reshape(logits.size());
+                residuals *= 2.0;
+                Ok(residuals)
+            }
+        }
+    }
+
+    /// The residuals r of samples, `f32 [N, C]`.
+    pub(super) fn residuals(&self, samples: &LastLayer, n_threads: usize) -> Result<Tensor> {
+        self.residuals_at(&samples.logits, &samples.labels, n_threads)
+    }
+}

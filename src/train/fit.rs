@@ -1,0 +1,241 @@
+//! One training, from its configuration to a run in the store; from its checkpoint where there is one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tch::{Device, nn};
+
+use super::checkpoint::{self, Checkpoint, Position};
+use super::epoch::{self, Course};
+use super::fitted::{Fitted, TrainedModel};
+use super::trainer::{Trainer, fingerprint};
+use crate::data::{Normalization, Splits};
+use crate::device;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::progress::{self, RunProgress};
+use crate::track::{Experiment, Run};
+
+/// libtorch's generator belongs to the process: trainings on other threads wait while weights are drawn.
+static DRAWING: Mutex<()> = Mutex::new(());
+
+impl Trainer {
+    /// Trains, and keeps everything as a run of `experiment`: per epoch `train:loss`, `train:accuracy`,
+    /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone) and `selection:seconds`; at the
+    /// end `test:loss`, `test:accuracy` and `run:seconds` (wall time, everything counted).
+    ///
+    /// In an experiment opened by [`Experiment::resume`], a training that is complete is not done again, and one that was
+    /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] before anything is stored, for a configuration that cannot be trained; [`Error::BadFile`] for
+    /// a checkpoint that cannot be used. After that the run is stored as stopped for [`Error::Interrupted`], as failed for
+    /// any other error, with all metrics until then.
+    pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
+        let _call = interrupt::enter();
+        self.check(data)?;
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(threads as i32);
+        }
+        let device = self.device.unwrap_or_else(device::best);
+        let parameters = self.parameters(data, device);
+        let config = fingerprint(&parameters, &self.architecture.settings());
+        if let Some(run) = experiment.completed_run(&config)? {
+            return self.reused(experiment, &run);
+        }
+        let (mut run, checkpoint) = match resumable(experiment, &config)? {
+            Some((run, checkpoint)) => (run, Some(checkpoint)),
+            None => (experiment.start(&self.run_name(), Some(&config), &parameters)?, None),
+        };
+        let mut progress = RunProgress {
+            experiment: run.experiment().to_owned(),
+            run: run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
+            epoch: checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position.epoch),
+            epochs: self.select.plan(self.epochs).n_epochs(),
+            ..Default::default()
+        };
+        if checkpoint.is_some() {
+            let text =
+                format!("{}: going on behind epoch {} of {}", run.name(), progress.epoch, progress.epochs);
+            progress::tell(|listener| listener.note(&text));
+        }
+        progress::tell(|listener| listener.run(&progress));
+        let outcome = self.train(data, device, &run, &config, checkpoint, &mut progress);
+        let status = match &outcome {
+            Ok(_) => run.complete().map(|()| crate::track::Status::Completed)?,
+            Err(error) => run.end_with(error)?,
+        };
+        if outcome.is_ok() && !self.keep_checkpoint {
+            remove_checkpoint(&run);
+        }
+        progress::tell(|listener| listener.run_ended(&progress, status.as_str()));
+        outcome.map_err(|error| match error {
+            Error::Interrupted(_) => Error::Interrupted(format!(
+                "run '{}' is stored as stopped after {} of {} epochs",
+                progress.run, progress.epoch, progress.epochs
+            )),
+            error => error,
+        })
+    }
+
+    fn train(
+        &self,
+        data: &Splits,
+        device: Device,
+        run: &Run,
+        config: &str,
+        checkpoint: Option<Checkpoint>,
+        progress: &mut RunProgress,
+    ) -> Result<Fitted> {
+        let started = Instant::now();
+        let variables = nn::VarStore::new(device);
+        let model = {
+            let _turn = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+            tch::manual_seed(self.seed as i64);
+            self.architecture.build(&variables.root())
+        };
+        let (train, validation) = (data.train.to_device(device)?, data.validation.to_device(device)?);
+        let normalization = Normalization::of(&train);
+        let mut loader = self
+            .selection(data.task())
+            .loader(&train, &validation)?
+            .epochs(self.epochs)
+            .batch_size(self.batch_size)
+            .seed(self.seed)
+            .normalization(normalization.clone());
+        let n_epochs = progress.epochs;
+        let n_steps = loader.n_steps().unwrap_or_default();
+        let mut course = Course::new(self.step, data.task(), &variables, self.seed, n_steps)?;
+        let mut at = match checkpoint {
+            Some(checkpoint) => checkpoint.restore(&variables, &mut course, &mut loader)?,
+            None => Position { config: config.to_owned(), ..Default::default() },
+        };
+        let wall_secs_before = at.wall_secs;
+        let keep_selections = self.keep_selections.unwrap_or(self.select.chooses());
+        let mut validation_accuracy = None;
+        for number in at.epoch + 1..=n_epochs {
+            // Dropout draws from libtorch's generator: from here on the same numbers, whatever went before.
+            tch::manual_seed(self.seed.wrapping_add((number as u64) << 32) as i64);
+            let epoch = loader.epoch(model.as_ref())?;
+            let (n_samples, selection_secs) = (epoch.n_samples(), epoch.selection_secs);
+            if let Some(selection) = epoch.selection.as_ref().filter(|_| keep_selections) {
+                run.log_selection(number as i64, selection)?;
+            }
+            let (score, epoch_secs) = course.train(model.as_ref(), epoch, device)?;
+            let mut metrics = vec![
+                ("train:loss", score.loss),
+                ("epoch:seconds", epoch_secs),
+                ("selection:seconds", selection_secs),
+            ];
+            metrics.extend(score.accuracy.map(|accuracy| ("train:accuracy", accuracy)));
+            if !validation.is_empty() {
+                let score = epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
+                metrics.push(("validation:loss", score.loss));
+                metrics.extend(score.accuracy.map(|accuracy| ("validation:accuracy", accuracy)));
+                validation_accuracy = score.accuracy;
+            }
+            run.log_metrics(number as i64, &metrics)?;
+            progress.epoch = number;
+            progress.train_loss = Some(score.loss);
+            progress.validation_accuracy = validation_accuracy;
+            progress.images_per_sec = Some(n_samples as f64 / epoch_secs.max(f64::MIN_POSITIVE));
+            progress::tell(|listener| listener.run(progress));
+            if !score.loss.is_finite() {
+                return Err(Error::Diverged {
+                    what: format!("the training loss is {}", score.loss),
+                    epoch: number,
+                    advice: "a lower learning rate usually helps".to_owned(),
+                });
+            }
+            at.epoch = number;
+            at.train_secs += epoch_secs;
+            at.selection_secs += selection_secs;
+            at.wall_secs = wall_secs_before + started.elapsed().as_secs_f64();
+            if self.checkpoint_every > 0 && number % self.checkpoint_every == 0 && number < n_epochs {
+                checkpoint::write(&run.checkpoint_path(), &at, &variables, &course, &loader)?;
+            }
+        }
+        let (mut closing, mut test_accuracy) = (Vec::new(), None);
+        if let Some(test) = &data.test {
+            let test = test.to_device(device)?;
+            let score = epoch::evaluate(model.as_ref(), &test, &normalization, data.task())?;
+            closing.push(("test:loss", score.loss));
+            closing.extend(score.accuracy.map(|accuracy| ("test:accuracy", accuracy)));
+            test_accuracy = score.accuracy;
+        }
+        closing.push(("run:seconds", wall_secs_before + started.elapsed().as_secs_f64()));
+        run.log_metrics(n_epochs as i64, &closing)?;
+        let architecture = self.architecture.as_ref();
+        Ok(Fitted {
+            run: run.name().to_owned(),
+            validation_accuracy,
+            test_accuracy,
+            train_secs: at.train_secs,
+            selection_secs: at.selection_secs,
+            reused: false,
+            model: Some(TrainedModel::new(architecture, data, normalization, model, variables)),
+        })
+    }
+
+    fn reused(&self, experiment: &Experiment, run: &Run) -> Result<Fitted> {
+        let records = experiment.store().run_records(Some(experiment.name()))?;
+        let record = records.into_iter().find(|record| record.name == run.name());
+        let metrics = record.map(|record| record.metrics).unwrap_or_default();
+        let last = |name: &str| metrics.get(name).map(|stats| stats.last).filter(|value| value.is_finite());
+        let total = |name: &str| metrics.get(name).map_or(0.0, |stats| stats.mean * stats.count as f64);
+        let n_epochs = self.select.plan(self.epochs).n_epochs();
+        let progress = RunProgress {
+            experiment: experiment.name().to_owned(),
+            run: run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
+            epoch: n_epochs,
+            epochs: n_epochs,
+            train_loss: last("train:loss"),
+            validation_accuracy: last("validation:accuracy"),
+            images_per_sec: None,
+        };
+        progress::tell(|listener| listener.run_ended(&progress, "completed before"));
+        Ok(Fitted {
+            run: run.name().to_owned(),
+            validation_accuracy: last("validation:accuracy"),
+            test_accuracy: last("test:accuracy"),
+            train_secs: total("epoch:seconds"),
+            selection_secs: total("selection:seconds"),
+            reused: true,
+            model: None,
+        })
+    }
+}
+
+/// A run of this configuration that ended before its time and has a checkpoint: taken up again, cut back to that.
+fn resumable(experiment: &Experiment, config: &str) -> Result<Option<(Run, Checkpoint)>> {
+    for run in experiment.unfinished_runs(config)? {
+        let Some(checkpoint) = Checkpoint::read(&run.checkpoint_path(), config)? else {
+            // It may have been killed while it wrote the first one.
+            remove_checkpoint(&run);
+            continue;
+        };
+        if let Some(run) = experiment.reopen(&run, checkpoint.position.epoch as i64)? {
+            return Ok(Some((run, checkpoint)));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes a run's checkpoint and what a process that was killed left of others, and the folder with the last one. Nobody
+/// else writes there: a run belongs to one process.
+fn remove_checkpoint(run: &Run) {
+    let path = run.checkpoint_path();
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_of_run = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+        if is_of_run {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    // Fails while other runs have something there.
+    let _ = std::fs::remove_dir(folder);
+}

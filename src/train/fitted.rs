@@ -1,0 +1,298 @@
+//! What a training leaves: its figures, and the trained model, to predict with, to save and to load.
+
+use std::path::Path;
+
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, nn};
+
+use super::tensor_file::{self, Format, Tensors};
+use crate::data::{Examples, InputShape, Normalization, Splits, Task};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::model::{Architecture, Model};
+
+/// What came of a training. The full series of its metrics is in the store.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The run's name within its experiment.
+    pub run: String,
+    /// Accuracy on the validation set after the last epoch, in [0, 1].
+    pub validation_accuracy: Option<f64>,
+    /// Accuracy on the test set at the end, where there is one.
+    pub test_accuracy: Option<f64>,
+    /// Seconds of training steps, all epochs together.
+    pub train_secs: f64,
+    /// Seconds of choosing, all epochs together.
+    pub selection_secs: f64,
+    /// Whether a completed run of this configuration was there already and nothing was trained.
+    pub reused: bool,
+    /// The model as it was after the last epoch; `None` where nothing was trained.
+    pub model: Option<TrainedModel>,
+}
+
+impl Fitted {
+    /// The trained model.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the run was complete before, and so nothing was trained.
+    pub fn model(&self) -> Result<&TrainedModel> {
+        self.model.as_ref().ok_or_else(|| Error::NotFound {
+            kind: "model in memory of the run",
+            name: self.run.clone(),
+            hint: "; it was complete before and was not trained again: save a model when it is trained"
+                .to_owned(),
+        })
+    }
+}
+
+/// A model with its weights and everything that is needed to predict with it.
+pub struct TrainedModel {
+    manifest: Manifest,
+    normalization: Normalization,
+    model: Box<dyn Model>,
+    variables: nn::VarStore,
+}
+
+const FORMAT: Format = Format { id: "model 1", name: "a model saved by Glisten" };
+const WEIGHTS: &str = "model.";
+const NORMALIZATION: [&str; 2] = ["normalization.mean", "normalization.inverse"];
+
+/// Inputs of a pass that predicts.
+const BATCH: i64 = 500;
+
+/// What a saved model says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    architecture: String,
+    settings: String,
+    /// `[C, H, W]` of images, `[F]` of rows of a table.
+    input_shape: Vec<i64>,
+    classes: Vec<String>,
+    dataset: String,
+    dataset_fingerprint: String,
+    glisten_version: String,
+}
+
+impl Manifest {
+    /// What the model takes and gives, if that can be.
+    fn made_for(&self, path: &Path) -> Result<(InputShape, Task)> {
+        const MOST_VALUES: i64 = 1 << 28;
+        let n_values = self
+            .input_shape
+            .iter()
+            .try_fold(1_i64, |n, &size| n.checked_mul(size).filter(|n| size > 0 && *n <= MOST_VALUES));
+        let input = match (n_values, &self.input_shape[..]) {
+            (Some(_), &[channels, height, width]) => InputShape::Image { channels, height, width },
+            (Some(_), &[n_features]) => InputShape::Table { n_features },
+            _ => {
+                let found = format!("{:?}", self.input_shape);
+                return Err(Error::bad_file(path, "inputs of [C, H, W] or [F]", found));
+            }
+        };
+        let task = match self.classes.len() {
+            0 => Task::Regression,
+            n_classes => Task::Classification { n_classes },
+        };
+        Ok((input, task))
+    }
+}
+
+impl std::fmt::Debug for TrainedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrainedModel").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
+impl TrainedModel {
+    pub(super) fn new(
+        architecture: &dyn Architecture,
+        data: &Splits,
+        normalization: Normalization,
+        model: Box<dyn Model>,
+        variables: nn::VarStore,
+    ) -> Self {
+        let manifest = Manifest {
+            architecture: architecture.name().to_owned(),
+            settings: architecture.settings(),
+            input_shape: data.input_shape().dims(),
+            classes: data.classes.clone(),
+            dataset: data.name.clone(),
+            dataset_fingerprint: data.fingerprint.clone(),
+            glisten_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Self { manifest, normalization, model, variables }
+    }
+
+    /// The architecture's name.
+    pub fn architecture(&self) -> &str {
+        &self.manifest.architecture
+    }
+
+    /// The classes' names; none for a regression.
+    pub fn classes(&self) -> &[String] {
+        &self.manifest.classes
+    }
+
+    /// Writes weights, normalisation, class names and the architecture's settings to one safetensors file, whole or not at
+    /// all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let variables = self.variables.variables().into_iter();
+        let mut tensors: Tensors =
+            variables.map(|(name, tensor)| (format!("{WEIGHTS}{name}"), tensor)).collect();
+        let parts = [self.normalization.mean(), self.normalization.inverse()].map(Tensor::shallow_clone);
+        tensors.extend(NORMALIZATION.map(str::to_owned).into_iter().zip(parts));
+        tensor_file::write(path.as_ref(), &FORMAT, &self.manifest, &tensors)
+    }
+
+    /// Reads a saved model whose architecture Glisten knows, onto `device`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read; [`Error::BadFile`] if it is damaged or no saved model, or does not fit its
+    /// architecture; [`Error::NotFound`] for an architecture of one's own: see [`TrainedModel::load_with`].
+    pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self> {
+        let path = path.as_ref();
+        let (manifest, tensors): (Manifest, _) = tensor_file::read(path, &FORMAT)?;
+        let (input, task) = manifest.made_for(path)?;
+        let architecture = crate::model::of_saved(&manifest.architecture, &manifest.settings, input, task)?;
+        Self::restore(path, manifest, tensors, architecture.as_ref(), device)
+    }
+
+    /// Reads a saved model of an architecture of one's own, onto `device`.
+    ///
+    /// # Errors
+    /// As [`TrainedModel::load`], and [`Error::BadFile`] if it was saved from another architecture.
+    pub fn load_with(
+        path: impl AsRef<Path>,
+        architecture: &dyn Architecture,
+        device: Device,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let (manifest, tensors): (Manifest, _) = tensor_file::read(path, &FORMAT)?;
+        let named = |name: &str, settings: &str| {
+            format!("the architecture '{name}' {settings}").trim_end().to_owned()
+        };
+        let expected = named(architecture.name(), &architecture.settings());
+        let found = named(&manifest.architecture, &manifest.settings);
+        if expected != found {
+            return Err(Error::bad_file(path, expected, found));
+        }
+        Self::restore(path, manifest, tensors, architecture, device)
+    }
+
+    fn restore(
+        path: &Path,
+        manifest: Manifest,
+        mut tensors: Tensors,
+        architecture: &dyn Architecture,
+        device: Device,
+    ) -> Result<Self> {
+        let [Some(mean), Some(inverse)] = NORMALIZATION.map(|name| tensors.remove(name)) else {
+            return Err(Error::bad_file(path, "the normalisation of its inputs", "none"));
+        };
+        let normalization =
+            Normalization::from_tensors(mean.f_to_device(device)?, inverse.f_to_device(device)?);
+        let variables = nn::VarStore::new(device);
+        let model = architecture.build(&variables.root());
+        tensor_file::copy_into(&variables.variables(), &tensors, WEIGHTS, path)?;
+        Ok(Self { manifest, normalization, model, variables })
+    }
+
+    /// Predicts for new inputs, of the shape and dtype that the model was trained on: `u8 [N, C, H, W]` images or
+    /// `f32 [N, F]` rows. One row an input: `class` (str), `probability` (f32, of that class), then each class's
+    /// probability under its name (f32); of a regression, `prediction` (f32).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for inputs of another shape or dtype; [`Error::Interrupted`] if a stop was asked for.
+    pub fn predict(&self, inputs: &Tensor) -> Result<DataFrame> {
+        let outputs = self.outputs(inputs)?;
+        let n = outputs.size()[0] as usize;
+        let column = |name: &str, values: Vec<f32>| Column::from(Series::new(name.into(), values));
+        if self.classes().is_empty() {
+            let values = Vec::try_from(&outputs.f_reshape([-1])?)?;
+            return Ok(DataFrame::new(n, vec![column("prediction", values)])?);
+        }
+        let probabilities = outputs.f_softmax(-1, Kind::Float)?; // [N, C]
+        let (highest, class) = probabilities.f_max_dim(-1, false)?;
+        let class: Vec<i64> = Vec::try_from(&class)?;
+        let names: Vec<&str> = class.iter().map(|&class| self.classes()[class as usize].as_str()).collect();
+        let mut columns =
+            vec![Series::new("class".into(), names).into(), column("probability", Vec::try_from(&highest)?)];
+        for (at, name) in self.classes().iter().enumerate() {
+            // A class may be called "class".
+            let taken = |name: &str| columns.iter().any(|one: &Column| one.name().as_str() == name);
+            let mut name = name.clone();
+            while taken(&name) {
+                name.push('\'');
+            }
+            let values = probabilities.f_select(1, at as i64)?.f_contiguous()?;
+            columns.push(column(&name, Vec::try_from(&values)?));
+        }
+        Ok(DataFrame::new(n, columns)?)
+    }
+
+    /// How often each class was taken for each: one row a true class, whose name is in the column `true`, and one column
+    /// (i64) a predicted class.
+    ///
+    /// # Errors
+    /// As [`TrainedModel::predict`]; [`Error::Argument`] for a regression, or a label that is none of the classes.
+    pub fn confusion_matrix(&self, examples: &Examples) -> Result<DataFrame> {
+        let n_classes = self.classes().len() as i64;
+        if n_classes == 0 {
+            return Err(Error::argument("model", "one that tells classes apart", "a regression"));
+        }
+        let labels = examples.labels.f_to_device(Device::Cpu)?;
+        if labels.f_kind()? != Kind::Int64 {
+            return Err(Error::argument("labels", "classes, i64", format!("{:?}", labels.kind())));
+        }
+        for label in [labels.f_min()?, labels.f_max()?] {
+            let label = label.f_int64_value(&[])?;
+            if !(0..n_classes).contains(&label) {
+                return Err(Error::argument("labels", format!("0 to {}", n_classes - 1), label));
+            }
+        }
+        let predicted = self.outputs(&examples.inputs)?.f_argmax(-1, false)?;
+        let cells = (labels * n_classes).f_add(&predicted)?;
+        let counts =
+            cells.f_bincount::<&Tensor>(None, n_classes * n_classes)?.f_view([n_classes, n_classes])?;
+        let names: Vec<&str> = self.classes().iter().map(String::as_str).collect();
+        let mut first = "true".to_owned();
+        while names.contains(&first.as_str()) {
+            first.push('\'');
+        }
+        let mut columns = vec![Column::from(Series::new(first.as_str().into(), &names))];
+        for (at, name) in names.iter().enumerate() {
+            let values: Vec<i64> = Vec::try_from(&counts.f_select(1, at as i64)?.f_contiguous()?)?;
+            columns.push(Series::new((*name).into(), values).into());
+        }
+        Ok(DataFrame::new(names.len(), columns)?)
+    }
+
+    /// The last layer's output for `inputs`, `f32 [N, C]`, on the CPU.
+    fn outputs(&self, inputs: &Tensor) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let (size, kind) = (inputs.size(), inputs.f_kind()?);
+        let expected_kind = if self.manifest.input_shape.len() == 3 { Kind::Uint8 } else { Kind::Float };
+        if size.get(1..) != Some(&self.manifest.input_shape[..]) || kind != expected_kind {
+            let axes: Vec<String> = self.manifest.input_shape.iter().map(ToString::to_string).collect();
+            let expected =
+                format!("{expected_kind:?} of shape [N, {}], as the model was trained on", axes.join(", "));
+            return Err(Error::argument("inputs", expected, format!("{kind:?} of shape {size:?}")));
+        }
+        let device = self.variables.device();
+        let mut parts = Vec::new();
+        for from in (0..size[0]).step_by(BATCH as usize) {
+            interrupt::check()?;
+            let batch = inputs.f_narrow(0, from, BATCH.min(size[0] - from))?.f_to_device(device)?;
+            let outputs = self.model.forward(&self.normalization.apply(&batch), false);
+            parts.push(outputs.f_to_kind(Kind::Float)?.f_to_device(Device::Cpu)?);
+        }
+        if parts.is_empty() {
+            return Err(Error::argument("inputs", "one input or more", "none"));
+        }
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+}
