@@ -1,8 +1,8 @@
 //! `cargo xtask bench selection`: Glisten's GLISTER and CORDS' own, in turn, on the same features.
 //!
 //! `tests/bench/selection.py` measures, with CORDS in one process and the example `bench-selection` in another. Time is that of
-//! CORDS' `select()` and of `Glister::choose`, given features and logits. Memory is by how much the most that was resident meanwhile exceeds
-//! what was resident before. The objective is the validation loss after the step with the picks.
+//! CORDS' `select()` and of `Glister::choose`, given features and logits. Memory is by how much the most that was resident
+//! meanwhile exceeds what was resident before. The objective is the validation loss after the step with the picks.
 
 use std::fs;
 

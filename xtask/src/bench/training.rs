@@ -52,7 +52,7 @@ impl Trial {
 pub(super) fn measure(folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
     setup::libtorch_only(folders)?;
     let python = python_environment(folders, "training", REQUIREMENTS)?;
-    let program = example(folders, "training")?;
+    let program = example(folders, "bench-training")?;
     let program = program.get_program().to_owned();
     let ours = |arguments: &[String]| {
         let mut command = std::process::Command::new(&program);
