@@ -19,7 +19,7 @@ class Conformance(KernelTests):
     code_stderr = 'eprintln!("error")'
     completion_samples = [
         {"text": "Dataset::fashion", "matches": {"fashion_mnist"}},
-        {"text": "let ü = Trai", "matches": {"Trainer"}},
+        {"text": "let ü = Trai", "matches": {"TrainedModel", "Trainer"}},
         {"text": 'let d = df!("a" => [1])?; d.with_row_i', "matches": {"with_row_index", "with_row_index_mut"}},
         {"text": '"Trai', "matches": set()},
     ]
