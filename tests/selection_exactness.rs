@@ -4,6 +4,8 @@
 //! The reference goes along with the picks: before each, it computes what every unit left would gain, and the pick must be
 //! the best of those that its greedy may look at, within what single precision can tell apart.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use glisten::prelude::*;
@@ -39,6 +41,8 @@ struct Problem {
     candidates: LastLayer,
     validation: LastLayer,
     loss: Loss,
+    /// The gradients of units asked for before, at the layer as it is: the same for every greedy.
+    of_units: RefCell<HashMap<Vec<i64>, Tensor>>,
 }
 
 impl Problem {
@@ -58,7 +62,7 @@ impl Problem {
             LastLayer { features, logits, labels }
         };
         let (candidates, validation) = (samples(n), samples(m));
-        Self { weights, biases, candidates, validation, loss }
+        Self { weights, biases, candidates, validation, loss, of_units: RefCell::default() }
     }
 
     /// The last layer's gradient of the mean loss over samples, by autograd: of the weights, then of the biases, in one row.
@@ -83,6 +87,15 @@ impl Problem {
         Tensor::cat(&[gradients[0].view([-1]), gradients[1].view([-1])], 0)
     }
 
+    /// The mean gradient of the candidates at these positions, at the layer as it is.
+    fn of_unit(&self, unit: &[i64]) -> Tensor {
+        let mut of_units = self.of_units.borrow_mut();
+        let of_unit = of_units.entry(unit.to_vec()).or_insert_with(|| {
+            self.gradient(&self.weights, &self.biases, &self.candidates.select(&Tensor::from_slice(unit)))
+        });
+        of_unit.shallow_clone()
+    }
+
     /// Checks the picks of one greedy run among `units` (each a list of candidates), judged by the validation samples
     /// `judges`.
     fn assert_best(
@@ -96,12 +109,7 @@ impl Problem {
     ) {
         let judges = self.validation.select(&Tensor::from_slice(judges));
         // Each unit's own gradient at the layer as it is, laid out whole.
-        let of_units: Vec<Tensor> = units
-            .iter()
-            .map(|unit| {
-                self.gradient(&self.weights, &self.biases, &self.candidates.select(&Tensor::from_slice(unit)))
-            })
-            .collect();
+        let of_units: Vec<Tensor> = units.iter().map(|unit| self.of_unit(unit)).collect();
         let of_units = Tensor::stack(&of_units, 0);
         let (n_weights, k) = (self.weights.numel() as i64, picks.len());
         let biases_only = Tensor::cat(
@@ -194,6 +202,8 @@ fn parts(selection: &Selection) -> (Vec<i64>, Vec<f64>) {
 
 /// Runs `check` for problems of all sizes with all losses, greedy types and parts of the layer.
 fn over_problems(check: impl Fn(&Problem, &Glister, i64, u64)) {
+    // The problems are too small for two threads to gain anything.
+    tch::set_num_threads(1);
     let losses = [Loss::default(), Loss::CrossEntropy { label_smoothing: 0.2 }, Loss::SquaredError];
     let mut seed = 0;
     for size in SIZES {
