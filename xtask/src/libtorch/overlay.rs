@@ -17,7 +17,7 @@ use crate::folders::{self, Folders};
 use crate::{preflight, process};
 
 /// The version of torch-sys whose shim is compiled; the number behind it is raised when the way it is made changes.
-const RECIPE: &str = "torch-sys 0.24.0, recipe 2";
+const RECIPE: &str = "torch-sys 0.24.0, recipe 3";
 
 /// The sources of Glisten's own operators, which are part of the overlay's name: other sources make another overlay.
 const OPERATORS: &[(&str, &str)] = &[
@@ -157,6 +157,17 @@ fn cpu_libraries(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The OpenMP libraries in `lib`.
+fn openmp_libraries(lib: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(lib).with_context(|| format!("cannot read {}", lib.display()))?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libgomp") || name.starts_with("libiomp5")
+    });
+    Ok(found)
+}
+
 /// The folder of the shim's sources, among those that cargo has downloaded.
 fn shim_sources(folders: &Folders) -> Result<PathBuf> {
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -213,7 +224,8 @@ fn units(sources: &Path, place: &Path) -> Result<Vec<Unit>> {
     let mut units = vec![
         unit(sources, "torch_api_generated", "torch_api_generated", &["-O1"]),
         unit(sources, "torch_api", "torch_api", &["-O1"]),
-        unit(place, "operators", "operators", &["-O1"]),
+        // Without OpenMP libtorch's own header would run what is to run in parallel on one thread.
+        unit(place, "operators", "operators", &["-O1", "-fopenmp"]),
         unit(place, "memory", "memory", &["-O2"]),
     ];
     for (set, flags) in instruction_sets() {
@@ -246,6 +258,8 @@ fn compile_shim(sources: &Path, part: &Path) -> Result<()> {
     let mut link = Command::new(&compiler);
     link.arg("-shared").args(units.iter().map(|unit| &unit.object));
     link.arg("-o").arg(&shim).arg("-L").arg(&lib).args(["-ltorch_cpu", "-lc10", "-Wl,-rpath,$ORIGIN"]);
+    // The one that libtorch uses: with another one there would be two sets of threads.
+    link.args(openmp_libraries(&lib)?);
     process::output(&mut link)?;
     if process::find_program(&["ldd"]).is_some() {
         let needed = process::output(Command::new("ldd").arg(&shim))?;
