@@ -1,6 +1,7 @@
 //! What a run records of its surroundings by itself, so that it can be made again: the code's git commit, the command line,
 //! versions and the machine.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -12,8 +13,8 @@ use crate::device;
 /// How long the answer of git is taken for granted: a commit is rarely made between two runs of a sweep.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Names and values, in the order they are shown.
-pub(super) fn of_this_process() -> Vec<(String, Parameter)> {
+/// Names and values.
+pub(super) fn of_this_process() -> BTreeMap<String, Parameter> {
     static FIXED: OnceLock<Vec<(&'static str, Parameter)>> = OnceLock::new();
     let fixed = FIXED.get_or_init(|| {
         vec![
@@ -25,17 +26,30 @@ pub(super) fn of_this_process() -> Vec<(String, Parameter)> {
             ("cores", std::thread::available_parallelism().map_or(1, usize::from).into()),
         ]
     });
-    let mut values: Vec<(String, Parameter)> = Vec::new();
+    let mut values: BTreeMap<String, Parameter> =
+        fixed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     if let Ok(folder) = std::env::current_dir() {
         if let Some((commit, is_dirty)) = git_state(&folder) {
-            values.push(("git_commit".to_owned(), commit.into()));
-            values.push(("git_dirty".to_owned(), is_dirty.into()));
+            values.insert("git_commit".to_owned(), commit.into());
+            values.insert("git_dirty".to_owned(), is_dirty.into());
         }
-        values.push(("folder".to_owned(), folder.to_string_lossy().into_owned().into()));
+        values.insert("folder".to_owned(), folder.to_string_lossy().into_owned().into());
     }
-    values.extend(fixed.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    values.push(("threads".to_owned(), tch::get_num_threads().into()));
+    values.insert("threads".to_owned(), tch::get_num_threads().into());
     values
+}
+
+/// As the store keeps it: an object in which each value is as [`Parameter::to_json`] has it.
+pub(super) fn to_json(values: &BTreeMap<String, Parameter>) -> String {
+    let values: BTreeMap<&str, String> =
+        values.iter().map(|(name, value)| (name.as_str(), value.to_json())).collect();
+    serde_json::json!(values).to_string()
+}
+
+/// What [`to_json`] wrote; nothing for other text.
+pub(super) fn from_json(text: &str) -> BTreeMap<String, Parameter> {
+    let values: BTreeMap<String, String> = serde_json::from_str(text).unwrap_or_default();
+    values.into_iter().map(|(name, value)| (name, Parameter::from_json(&value))).collect()
 }
 
 /// The program and its arguments as they would be typed.

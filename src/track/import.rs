@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use super::experiment::check_name;
-use super::life::{free_name, set_values};
+use super::life::{free_name, set_environment, set_parameters};
 use super::run::Status;
 use super::{Experiment, Parameter, Run};
 use crate::error::{Error, Result};
@@ -52,8 +52,10 @@ impl Experiment {
                 params![self.id(), name, run.status.as_str(), run.error, run.note, run.created_ms, run.ended_ms],
             )?;
             let id = transaction.last_insert_rowid();
-            for (table, values) in [("parameters", &run.parameters), ("environment", &run.environment)] {
-                set_values(transaction, table, id, values.iter().map(|(name, value)| (name.as_str(), value)))?;
+            let parameters = run.parameters.iter().map(|(name, value)| (name.as_str(), value));
+            set_parameters(transaction, id, parameters)?;
+            if !run.environment.is_empty() {
+                set_environment(transaction, id, &run.environment)?;
             }
             for (name, value) in &run.tags {
                 transaction

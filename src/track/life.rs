@@ -46,8 +46,7 @@ impl Store {
         let run = self.write("starting a run", |transaction| {
             let name = free_name(transaction, experiment, new.name)?;
             let id = insert(transaction, experiment, &name, new)?;
-            let kept = surroundings.iter().map(|(name, value)| (name.as_str(), value));
-            set_values(transaction, "environment", id, kept)?;
+            set_environment(transaction, id, &surroundings)?;
             Ok((id, name))
         })?;
         if new.started {
@@ -77,8 +76,7 @@ impl Store {
                 name,
                 NewRun { name, config: None, parameters: &parameters, started: true },
             )?;
-            let kept = surroundings.iter().map(|(name, value)| (name.as_str(), value));
-            set_values(transaction, "environment", id, kept)?;
+            set_environment(transaction, id, &surroundings)?;
             Ok((id, Owner::This))
         })?;
         self.keep_beating();
@@ -90,7 +88,7 @@ impl Store {
         run: i64,
         values: impl Iterator<Item = (&'a str, &'a Parameter)>,
     ) -> Result<()> {
-        self.write("logging parameters", |transaction| set_values(transaction, "parameters", run, values))
+        self.write("logging parameters", |transaction| set_parameters(transaction, run, values))
     }
 
     pub(super) fn set_tag(&self, run: i64, name: &str, value: &str) -> Result<()> {
@@ -246,7 +244,7 @@ fn insert(
         ])?;
     let id = transaction.last_insert_rowid();
     let parameters = new.parameters.iter().map(|(name, value)| (name.as_str(), value));
-    set_values(transaction, "parameters", id, parameters)?;
+    set_parameters(transaction, id, parameters)?;
     Ok(id)
 }
 
@@ -271,17 +269,34 @@ pub(super) fn take_up(transaction: &Transaction<'_>, run: i64) -> rusqlite::Resu
     Ok(Owner::This)
 }
 
-/// Keeps values of a run in `parameters` or `environment`; one kept again is replaced.
-pub(super) fn set_values<'a>(
+/// Keeps parameters of a run; one kept again is replaced.
+pub(super) fn set_parameters<'a>(
     transaction: &Transaction<'_>,
-    table: &str,
     run: i64,
     values: impl Iterator<Item = (&'a str, &'a Parameter)>,
 ) -> rusqlite::Result<()> {
-    let sql = format!("INSERT OR REPLACE INTO {table} (run, name, value) VALUES (?, ?, ?)");
-    let mut statement = transaction.prepare_cached(&sql)?;
+    let mut statement = transaction
+        .prepare_cached("INSERT OR REPLACE INTO parameters (run, name, value) VALUES (?, ?, ?)")?;
     for (name, value) in values {
         statement.execute(params![run, name, value.to_json()])?;
     }
+    Ok(())
+}
+
+/// Keeps what a run recorded of its surroundings.
+pub(super) fn set_environment(
+    transaction: &Transaction<'_>,
+    run: i64,
+    values: &BTreeMap<String, Parameter>,
+) -> rusqlite::Result<()> {
+    let content = environment::to_json(values);
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO environments (content) VALUES (?)")?
+        .execute([&content])?;
+    transaction
+        .prepare_cached(
+            "UPDATE runs SET environment = (SELECT id FROM environments WHERE content = ?) WHERE id = ?",
+        )?
+        .execute(params![content, run])?;
     Ok(())
 }

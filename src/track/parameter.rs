@@ -85,7 +85,8 @@ impl Parameter {
                 return Self::Number(value);
             }
         }
-        if let Ok(NotFinite { number }) = serde_json::from_str(text)
+        if text.starts_with('{')
+            && let Ok(NotFinite { number }) = serde_json::from_str(text)
             && let Ok(number) = number.parse()
         {
             return Self::Number(number);

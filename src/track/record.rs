@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, params};
 
 use super::metrics::stats_from;
-use super::{ArtifactRecord, MetricStats, Parameter, Status, Store};
+use super::{ArtifactRecord, MetricStats, Parameter, Status, Store, environment};
 use crate::error::Result;
 
 /// One experiment as it stands in the store.
@@ -83,11 +83,6 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// Which rows belong to the experiment `?1`, or all where that is NULL.
-const OF_EXPERIMENT: &str =
-    "(?1 IS NULL OR run IN (SELECT runs.id FROM runs JOIN experiments ON experiments.id = experiment
-     WHERE experiments.name = ?1))";
-
 impl Store {
     /// All experiments, oldest first.
     ///
@@ -132,7 +127,7 @@ impl Store {
         let folder = self.folder();
         // One transaction, so that what another process writes meanwhile is seen wholly or not at all.
         self.read_at_once("reading runs", |connection| {
-            let mut records = bare_records(connection, experiment)?;
+            let (mut records, keys) = bare_records(connection, experiment)?;
             let position: HashMap<i64, usize> =
                 records.iter().enumerate().map(|(at, record)| (record.id, at)).collect();
             let mut each = |table: &str,
@@ -141,7 +136,15 @@ impl Store {
                 &mut RunRecord,
                 &rusqlite::Row<'_>,
             ) -> rusqlite::Result<()>| {
-                let sql = format!("SELECT run, {columns} FROM {table} WHERE {OF_EXPERIMENT}");
+                // Without an experiment the parameter is bound and not used: a scan of the table, in its order.
+                let condition = match experiment {
+                    Some(_) => {
+                        "run IN (SELECT runs.id FROM runs JOIN experiments ON experiments.id = experiment
+                                 WHERE experiments.name = ?1)"
+                    }
+                    None => "?1 IS NULL",
+                };
+                let sql = format!("SELECT run, {columns} FROM {table} WHERE {condition}");
                 let mut statement = connection.prepare(&sql)?;
                 let mut rows = statement.query([experiment])?;
                 while let Some(row) = rows.next()? {
@@ -153,10 +156,6 @@ impl Store {
             };
             each("parameters", "name, value", &mut |record, row| {
                 record.parameters.insert(row.get(1)?, Parameter::from_json(row.get_ref(2)?.as_str()?));
-                Ok(())
-            })?;
-            each("environment", "name, value", &mut |record, row| {
-                record.environment.insert(row.get(1)?, Parameter::from_json(row.get_ref(2)?.as_str()?));
                 Ok(())
             })?;
             each("tags", "name, value", &mut |record, row| {
@@ -172,6 +171,12 @@ impl Store {
                 record.artifacts.push(ArtifactRecord::from_row(row, 1, &run_folder(&folder, record.id))?);
                 Ok(())
             })?;
+            let environments = environments(connection)?;
+            for (record, key) in records.iter_mut().zip(keys) {
+                if let Some(environment) = key.and_then(|key| environments.get(&key)) {
+                    record.environment.clone_from(environment);
+                }
+            }
             Ok(records)
         })
     }
@@ -247,16 +252,20 @@ impl Store {
     }
 }
 
-/// Runs without what other tables hold of them.
-fn bare_records(connection: &Connection, experiment: Option<&str>) -> rusqlite::Result<Vec<RunRecord>> {
+/// Runs without what other tables hold of them, and the key of each one's environment.
+fn bare_records(
+    connection: &Connection,
+    experiment: Option<&str>,
+) -> rusqlite::Result<(Vec<RunRecord>, Vec<Option<i64>>)> {
     let sql =
-        "SELECT runs.id, experiments.name, runs.name, status, error, note, runs.created, ended, heartbeat
+        "SELECT runs.id, experiments.name, runs.name, status, error, note, runs.created, ended, heartbeat,
+                      environment
                FROM runs JOIN experiments ON experiments.id = runs.experiment
                WHERE ?1 IS NULL OR experiments.name = ?1 ORDER BY runs.id";
     connection
         .prepare(sql)?
         .query_map([experiment], |row| {
-            Ok(RunRecord {
+            let record = RunRecord {
                 id: row.get(0)?,
                 experiment: row.get(1)?,
                 name: row.get(2)?,
@@ -271,8 +280,17 @@ fn bare_records(connection: &Connection, experiment: Option<&str>) -> rusqlite::
                 tags: BTreeMap::new(),
                 environment: BTreeMap::new(),
                 artifacts: Vec::new(),
-            })
+            };
+            Ok((record, row.get(9)?))
         })?
+        .collect()
+}
+
+/// The surroundings that any run has recorded, by key.
+fn environments(connection: &Connection) -> rusqlite::Result<HashMap<i64, BTreeMap<String, Parameter>>> {
+    connection
+        .prepare("SELECT id, content FROM environments")?
+        .query_map([], |row| Ok((row.get(0)?, environment::from_json(row.get_ref(1)?.as_str()?))))?
         .collect()
 }
 

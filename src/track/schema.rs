@@ -34,6 +34,10 @@ CREATE TABLE selections (
 /// In version 3 a run may be made before it is started, and says where its process is and when it last gave a sign of life.
 /// AUTOINCREMENT: the key of a run that was deleted is not given again, since files are named after it.
 const RUNS: &str = "
+CREATE TABLE environments (             -- what runs record of their surroundings by themselves; many have the same
+    id      INTEGER PRIMARY KEY,
+    content TEXT NOT NULL UNIQUE        -- names and values as a JSON object
+);
 CREATE TABLE runs (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     experiment    INTEGER NOT NULL REFERENCES experiments(id) ON DELETE CASCADE,
@@ -44,6 +48,7 @@ CREATE TABLE runs (
     created       INTEGER NOT NULL,     -- these three in milliseconds since 1970, UTC
     ended         INTEGER,
     heartbeat     INTEGER,
+    environment   INTEGER REFERENCES environments(id),
     config        TEXT,                 -- what makes two runs the same piece of work; see Experiment::resume
     host          TEXT,                 -- with pid and process_start: the process that writes this run
     pid           INTEGER,
@@ -59,12 +64,6 @@ CREATE TABLE tags (
     run   INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
     name  TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (run, name)
-) WITHOUT ROWID;
-CREATE TABLE environment (              -- what a run records of its surroundings by itself
-    run   INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    name  TEXT NOT NULL,
-    value TEXT NOT NULL,                -- as JSON
     PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
 CREATE TABLE series (                   -- one metric of one run, with its statistics
