@@ -1,9 +1,15 @@
 //! Runs as Polars dataframes and as charts.
 
+mod compare;
 mod frame;
+mod property;
+mod query;
+mod search;
 mod selections;
 mod sort;
 
+pub use query::{ExperimentAnalytics, SortOrder};
+pub use search::{IntoSearch, Operator, Search};
 pub use sort::RunsExt;
 
 use polars::prelude::DataFrame;
@@ -98,7 +104,8 @@ impl Experiment {
 /// # Errors
 /// [`Error::Store`] if the store cannot be read.
 pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
-    frame::runs(&store.run_records(experiment)?)
+    let runs = store.run_records(experiment)?;
+    frame::runs(&runs.iter().collect::<Vec<_>>())
 }
 
 /// As [`Experiment::metrics`], for one experiment of `store` or for all, and one metric or all.
@@ -106,5 +113,6 @@ pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
 /// # Errors
 /// [`Error::Store`] if the store cannot be read.
 pub fn metrics(store: &Store, experiment: Option<&str>, metric: Option<&str>) -> Result<DataFrame> {
-    frame::metrics(&store.metric_points(experiment, metric)?)
+    let points = store.metric_points(experiment, metric)?;
+    frame::metrics(&points.iter().collect::<Vec<_>>())
 }
