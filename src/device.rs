@@ -157,6 +157,19 @@ pub fn libtorch_folder() -> Option<PathBuf> {
     folder
 }
 
+/// The version that libtorch's own header names, beside the library that this process has loaded.
+pub fn libtorch_version() -> Option<String> {
+    let root = libtorch_folder()?.parent()?.to_path_buf();
+    let headers = ["include/torch/headeronly/version.h", "include/torch/version.h"];
+    let header = headers.iter().find_map(|header| std::fs::read_to_string(root.join(header)).ok())?;
+    let number = |name: &str| {
+        let definition = format!("define TORCH_VERSION_{name} ");
+        header.lines().find(|line| line.contains(&definition))?.split_whitespace().last()
+    };
+    let numbers = ["MAJOR", "MINOR", "PATCH"].map(number).into_iter().collect::<Option<Vec<_>>>();
+    numbers.map(|numbers| numbers.join("."))
+}
+
 /// Opens a library for good, its symbols visible to all that is opened later.
 fn open_global(path: &Path) -> Result<(), libloading::Error> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};

@@ -57,7 +57,7 @@ pub enum Error {
         hint: String,
     },
     /// The store file could not be used.
-    #[error("store {path}: {doing}: {source}", path = path.display())]
+    #[error("store {path}: {doing}: {source}{}", advice(source), path = path.display())]
     Store {
         /// The SQLite file.
         path: PathBuf,
@@ -105,6 +105,15 @@ impl Error {
         move |source| Self::Io { path, doing, source }
     }
 
+    /// An [`Error::NotFound`] that names the nearest of the names there are, or lists them.
+    pub(crate) fn not_found(kind: &'static str, name: &str, known: &[impl AsRef<str>]) -> Self {
+        let hint = match nearest(name, known) {
+            Some(near) => format!("; did you mean '{near}'?"),
+            None => format!("; there are: {}", listing(known)),
+        };
+        Self::NotFound { kind, name: name.to_owned(), hint }
+    }
+
     /// An [`Error::Argument`].
     pub(crate) fn argument(
         name: impl Into<String>,
@@ -119,6 +128,28 @@ impl Error {
 fn first_lines(message: &str) -> String {
     let end = message.find("\nException raised from").unwrap_or(message.len());
     message[..end].trim_end().to_owned()
+}
+
+/// What to do about SQLite's answer, as the end of a sentence.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    let Some(error) = error.sqlite_error() else { return "" };
+    match (error.code, error.extended_code) {
+        (rusqlite::ErrorCode::DiskFull, _) => {
+            "; make room on that disk and go on: what was logged before is kept"
+        }
+        (
+            _,
+            rusqlite::ffi::SQLITE_IOERR_WRITE
+            | rusqlite::ffi::SQLITE_IOERR_FSYNC
+            | rusqlite::ffi::SQLITE_IOERR_SHMSIZE,
+        ) => "; the disk may be full, over a quota or gone: what was logged before is kept",
+        (rusqlite::ErrorCode::DatabaseBusy, _) => {
+            "; another process has been writing for two minutes: is one stopped (Ctrl-Z) in the middle?"
+        }
+        (rusqlite::ErrorCode::CannotOpen, _) => "; is its folder there, and may it be written to?",
+        (rusqlite::ErrorCode::NotADatabase, _) => ", and nothing was changed in it",
+        _ => "",
+    }
 }
 
 /// The name among `known` that `name` was probably meant to be.

@@ -113,7 +113,7 @@ fn results(store: &Path) -> Results {
     let points = store.metric_points(None, None).unwrap().into_iter();
     let points = points.filter(|point| point.run == record.name && !point.metric.ends_with(":seconds"));
     let points = points.map(|point| (point.metric, point.step, point.value.to_bits())).collect();
-    let run = Experiment::open_in(&store, "killed").unwrap().run(&record.name).unwrap();
+    let run = Experiment::open_in(&store, "killed").unwrap().find_run(&record.name).unwrap();
     let bits = |values: Option<Vec<f32>>| values.map(|values| values.into_iter().map(f32::to_bits).collect());
     let selections = run.selection_records().unwrap().into_iter();
     (points, selections.map(|one| (one.epoch, one.indices, bits(one.gains))).collect())
@@ -296,5 +296,5 @@ fn checkpoints_can_be_kept_or_left_out() {
     trainer().checkpoint_every(0).fit(&data, &study).unwrap();
     assert!(!store.folder().exists());
     let fitted = trainer().checkpoint_every(1).keep_checkpoint(true).fit(&data, &study).unwrap();
-    assert!(study.run(&fitted.run).unwrap().checkpoint_path().is_file());
+    assert!(study.find_run(&fitted.run).unwrap().checkpoint_path().is_file());
 }

@@ -20,9 +20,12 @@ mod notebook; // the example notebook through the kernel, with nbclient
 mod operators; // own operators against libtorch's, value and gradient
 mod pipeline; // fit, store, analytics: one seed one result
 mod report_in_browser; // the report in headless Chromium
+mod runs; // started, loaded, marked, deleted; the files kept with them
 mod selection; // what GLISTER promises, its errors, and the loader that uses it
 mod selection_exactness; // GLISTER's picks against brute force with autograd
-mod store; // writers in several processes, kill -9
+mod store; // a step logged twice, any name, kept selections, kill -9, files that are no store
+mod store_under_stress; // writers killed, a full disk, sixteen processes at once
+mod store_versions; // older and newer stores, and those that can only be read
 mod support; // what several of these need
 mod trained_model; // saved, loaded, predicting
 mod training; // every model and every setting of a step

@@ -254,7 +254,7 @@ fn a_warm_start_has_the_epochs_that_it_says_and_its_schedule_is_stretched_over_t
     let record = store.run_records(Some("warm")).unwrap().remove(0);
     assert_eq!(record.metrics["train:loss"].count, 5);
     assert_eq!(record.parameters["kappa"], Parameter::Number(0.5));
-    let kept = study.run(&fitted.run).unwrap().selection_records().unwrap();
+    let kept = study.find_run(&fitted.run).unwrap().selection_records().unwrap();
     assert_eq!(
         kept.iter().map(|one| (one.epoch, one.indices.len())).collect::<Vec<_>>(),
         [(2, 120), (4, 120)]
@@ -262,14 +262,14 @@ fn a_warm_start_has_the_epochs_that_it_says_and_its_schedule_is_stretched_over_t
     assert!(kept.iter().all(|one| one.gains.is_some()));
     let random =
         trainer(&data).select(Select::fresh_random(0.25)).keep_selections(true).fit(&data, &study).unwrap();
-    let kept = study.run(&random.run).unwrap().selection_records().unwrap();
+    let kept = study.find_run(&random.run).unwrap().selection_records().unwrap();
     assert_eq!(
         kept.iter().map(|one| (one.epoch, one.gains.is_none())).collect::<Vec<_>>(),
         [(1, true), (2, true), (3, true)]
     );
     let silent =
         trainer(&data).select(Select::glister(0.25)).keep_selections(false).fit(&data, &study).unwrap();
-    assert!(study.run(&silent.run).unwrap().selections().unwrap().height() == 0);
+    assert!(study.find_run(&silent.run).unwrap().selections().unwrap().height() == 0);
 }
 
 /// 28 × 40, 8 × 8 and 1 × 1 images, 33 × 31 ones in colour.

@@ -15,7 +15,7 @@ fn write_report(folder: &Path) -> std::path::PathBuf {
         [("full", 1.0, 0.90, 10.0), ("glister", 0.3, 0.86, 3.5), ("fresh-random", 0.3, 0.88, 3.0)]
     {
         for seed in 0..3_i64 {
-            let mut run =
+            let run =
                 study.start_run(&format!("{strategy} \"<img src=https://example.invalid/{seed}>\"")).unwrap();
             run.log_parameter("strategy", strategy).unwrap();
             run.log_parameter("fraction", fraction).unwrap();

@@ -28,7 +28,7 @@ fn a_metric_logged_twice_is_replaced_and_statistics_follow() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("runs.db")).unwrap();
     let study = Experiment::create_in(&store, "study").unwrap();
-    let mut run = study.start_run("a").unwrap();
+    let run = study.start_run("a").unwrap();
     for (step, value) in [(1, 0.1), (2, 0.2), (3, 0.3), (2, 0.8), (4, f64::NAN), (5, f64::INFINITY)] {
         run.log_metric("accuracy", value, step).unwrap();
     }
@@ -145,68 +145,16 @@ fn what_log_metric_returned_for_survives_kill_9_and_the_run_is_marked() {
     }
     process.wait().unwrap();
     assert_eq!(last, 200);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let status: String = connection.query_row("SELECT status FROM runs", [], |row| row.get(0)).unwrap();
+    assert_eq!(status, "running", "nobody has looked yet");
     let store = Store::open(&path).unwrap();
     assert!(store.metric_points(None, None).unwrap().len() >= 200);
-    assert_eq!(store.run_records(None).unwrap()[0].status, Status::Running, "nobody has looked yet");
-    Experiment::open_in(&store, "killed").unwrap();
     let record = &store.run_records(None).unwrap()[0];
     assert_eq!(
         (record.status, record.error.as_deref()),
         (Status::Failed, Some("its process ended before the run did"))
     );
-}
-
-#[test]
-fn writers_in_several_processes_wait_for_one_another() {
-    const PROCESSES: usize = 6;
-    const STEPS: i64 = 100;
-    if let Some(store) = child_store() {
-        let study = Experiment::resume_in(&store, "shared").unwrap();
-        let mut run = study.start_run("run").unwrap();
-        for step in 0..STEPS {
-            run.log_metrics(step, &[("loss", step as f64), ("accuracy", 0.5)]).unwrap();
-        }
-        run.complete().unwrap();
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    let name = "store::writers_in_several_processes_wait_for_one_another";
-    let processes: Vec<_> = (0..PROCESSES).map(|_| child(name, &path).spawn().unwrap()).collect();
-    for process in processes {
-        let output = process.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    }
-    let store = Store::open(&path).unwrap();
-    let records = store.run_records(Some("shared")).unwrap();
-    assert_eq!(records.len(), PROCESSES);
-    for record in records {
-        assert_eq!((record.status, record.metrics["loss"].count), (Status::Completed, STEPS as u64));
-    }
-}
-
-/// A store as version 1 left it: without the table of selections.
-#[test]
-fn a_store_of_the_version_before_is_opened_and_gets_what_is_new() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("old.db");
-    {
-        let store = Store::open(&path).unwrap();
-        let mut run = Experiment::create_in(&store, "old").unwrap().start_run("run").unwrap();
-        run.log_metric("loss", 0.5, 1).unwrap();
-        run.complete().unwrap();
-    }
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute_batch("DROP TABLE selections; PRAGMA user_version = 1;").unwrap();
-    drop(connection);
-    let store = Store::open(&path).unwrap();
-    let study = Experiment::open_in(&store, "old").unwrap();
-    assert_eq!(store.run_records(None).unwrap()[0].metrics["loss"].last, 0.5, "nothing is lost");
-    assert!(study.run("run").unwrap().selections().unwrap().height() == 0);
-    let run = study.start_run("new").unwrap();
-    run.log_selection(1, &selection(&[3, 1], Some(&[0.5, 0.25]))).unwrap();
-    assert_eq!(run.selection_records().unwrap().len(), 1);
-    drop(Store::open(&path).unwrap());
 }
 
 fn selection(indices: &[i64], gains: Option<&[f32]>) -> glisten::select::Selection {
@@ -222,12 +170,12 @@ fn selections_come_back_as_a_dataframe_and_one_of_the_same_epoch_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("runs.db")).unwrap();
     let study = Experiment::create_in(&store, "study").unwrap();
-    let mut run = study.start_run("a").unwrap();
+    let run = study.start_run("a").unwrap();
     run.log_selection(4, &selection(&[70_000, 2, 9], None)).unwrap();
     run.log_selection(1, &selection(&[1], Some(&[9.0]))).unwrap();
     run.log_selection(1, &selection(&[7, 3, 5], Some(&[0.1, f32::NAN, -2.5]))).unwrap();
     run.complete().unwrap();
-    let frame = study.run("a").unwrap().selections().unwrap();
+    let frame = study.find_run("a").unwrap().selections().unwrap();
     let column = |name: &str| frame.column(name).unwrap();
     let whole = |name: &str| column(name).i64().unwrap().iter().map(Option::unwrap).collect::<Vec<_>>();
     assert_eq!(whole("epoch"), [1, 1, 1, 4, 4, 4]);
@@ -235,7 +183,7 @@ fn selections_come_back_as_a_dataframe_and_one_of_the_same_epoch_is_replaced() {
     let gains: Vec<Option<f32>> = column("gain").f32().unwrap().iter().collect();
     assert_eq!(gains, [None, Some(-2.5), Some(0.1), None, None, None]);
     assert_eq!(column("weight").null_count(), 6);
-    let message = study.run("b").unwrap_err().to_string();
+    let message = study.find_run("b").unwrap_err().to_string();
     assert!(message.contains("no run named 'b'"), "{message}");
     let message = run.log_selection(1, &selection(&[-1], None)).unwrap_err().to_string();
     assert!(message.contains("positions from 0"), "{message}");
@@ -265,7 +213,7 @@ fn a_selection_that_was_kept_survives_kill_9() {
     process.wait().unwrap();
     let store = Store::open(&path).unwrap();
     let records =
-        Experiment::open_in(&store, "killed").unwrap().run("run").unwrap().selection_records().unwrap();
+        Experiment::open_in(&store, "killed").unwrap().find_run("run").unwrap().selection_records().unwrap();
     assert!(records.len() as i64 >= last);
     for record in records {
         assert_eq!(record.indices.iter().map(|&at| i64::from(at)).collect::<Vec<_>>(), every_third);

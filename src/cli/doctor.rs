@@ -56,8 +56,8 @@ fn libtorch() -> Result<String, String> {
         return Ok("of unknown version, from an unknown folder".to_owned());
     };
     let text = format!("in {}", folder.display());
-    let (version, origin) = described(&folder);
-    let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+    let version = device::libtorch_version();
+    let origin = origin(&folder).map(|origin| format!(" ({origin})")).unwrap_or_default();
     match version {
         Some(version) if version == LIBTORCH => Ok(format!("{version} {text}{origin}")),
         Some(version) => {
@@ -67,25 +67,12 @@ fn libtorch() -> Result<String, String> {
     }
 }
 
-/// The version that libtorch's own header names, and where the set-up took it from.
-fn described(lib: &Path) -> (Option<String>, Option<String>) {
-    let Some(root) = lib.parent() else { return (None, None) };
-    let header = std::fs::read_to_string(root.join("include/torch/headeronly/version.h"))
-        .or_else(|_| std::fs::read_to_string(root.join("include/torch/version.h")));
-    let number = |name: &str| {
-        let line = header
-            .as_ref()
-            .ok()?
-            .lines()
-            .find(|line| line.contains(&format!("define TORCH_VERSION_{name} ")))?;
-        line.split_whitespace().last().map(str::to_owned)
-    };
-    let version = ["MAJOR", "MINOR", "PATCH"].map(number).into_iter().collect::<Option<Vec<_>>>();
-    let source = std::fs::read(root.join("source.json")).ok();
-    let source = source.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    let text = |name: &str| Some(source.as_ref()?.get(name)?.as_str()?.to_owned());
-    let origin = text("origin").zip(text("source")).map(|(origin, source)| format!("{origin}, {source}"));
-    (version.map(|parts| parts.join(".")), origin)
+/// Where the set-up took libtorch from.
+fn origin(lib: &Path) -> Option<String> {
+    let source = std::fs::read(lib.parent()?.join("source.json")).ok()?;
+    let source: serde_json::Value = serde_json::from_slice(&source).ok()?;
+    let text = |name: &str| source.get(name)?.as_str();
+    Some(format!("{}, {}", text("origin")?, text("source")?))
 }
 
 fn cuda() -> Result<String, String> {

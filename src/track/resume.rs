@@ -3,8 +3,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::store::{keep_stats, stats_of_series};
-use super::{Store, process};
+use super::life::{Owner, take_up};
+use super::{Store, metrics};
 use crate::error::Result;
 
 impl Store {
@@ -20,37 +20,55 @@ impl Store {
         })
     }
 
+    /// A completed run of the same configuration: its key and name.
+    pub(super) fn completed_run(&self, experiment: i64, config: &str) -> Result<Option<(i64, String)>> {
+        self.read("looking up a run", |connection| {
+            let sql = "SELECT id, name FROM runs WHERE experiment = ? AND config = ? AND status = 'completed' LIMIT 1";
+            connection.query_row(sql, params![experiment, config], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })
+    }
+
     /// Makes a failed or stopped run this process's own again, and drops the metrics and selections beyond `last_step`.
     /// False, and nothing changes, if it is neither any more.
     pub(super) fn reopen_run(&self, run: i64, last_step: i64) -> Result<bool> {
-        let (pid, process_start) = process::this();
-        self.write("going on with a run", |transaction| {
-            let sql =
-                "UPDATE runs SET status = 'running', error = NULL, ended = NULL, pid = ?, process_start = ?
-                       WHERE id = ? AND status IN ('failed', 'stopped')";
-            if transaction.execute(sql, params![pid, process_start, run])? == 0 {
+        let is_ours = self.write("going on with a run", |transaction| {
+            let is_over = "SELECT 1 FROM runs WHERE id = ? AND status IN ('failed', 'stopped')";
+            if !transaction.prepare(is_over)?.exists([run])? || take_up(transaction, run)? != Owner::This {
                 return Ok(false);
             }
-            transaction.execute("DELETE FROM metrics WHERE run = ? AND step > ?", params![run, last_step])?;
             transaction
                 .execute("DELETE FROM selections WHERE run = ? AND epoch > ?", params![run, last_step])?;
-            transaction.execute("DELETE FROM metric_stats WHERE run = ?", [run])?;
-            let series: Vec<(String, i64)> = transaction
-                .prepare("SELECT name, max(step) FROM metrics WHERE run = ? GROUP BY name")?
-                .query_map([run], |row| Ok((row.get(0)?, row.get(1)?)))?
+            let series: Vec<i64> = transaction
+                .prepare("SELECT id FROM series WHERE run = ? AND last_step > ?")?
+                .query_map(params![run, last_step], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            for (name, last_step) in series {
-                let stats = stats_of_series(transaction, run, &name)?;
-                keep_stats(transaction, run, &name, &stats, last_step)?;
+            for key in series {
+                transaction
+                    .execute("DELETE FROM points WHERE series = ? AND step > ?", params![key, last_step])?;
+                metrics::recompute(transaction, key)?;
             }
+            transaction.execute("DELETE FROM series WHERE run = ? AND count = 0 AND nonfinite = 0", [run])?;
             Ok(true)
-        })
+        })?;
+        if is_ours {
+            self.keep_beating();
+        }
+        Ok(is_ours)
     }
 
     pub(super) fn run_id(&self, experiment: i64, name: &str) -> Result<Option<i64>> {
         self.read("looking up a run", |connection| {
             let sql = "SELECT id FROM runs WHERE experiment = ? AND name = ?";
             connection.query_row(sql, params![experiment, name], |row| row.get(0)).optional()
+        })
+    }
+
+    pub(super) fn run_names(&self, experiment: i64) -> Result<Vec<String>> {
+        self.read("listing runs", |connection| {
+            connection
+                .prepare("SELECT name FROM runs WHERE experiment = ? ORDER BY id")?
+                .query_map([experiment], |row| row.get(0))?
+                .collect()
         })
     }
 }

@@ -1,14 +1,20 @@
 //! One training: its status, parameters and metrics.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use super::experiment::check_name;
+use super::metrics::Point;
 use super::{Parameter, SelectionRecord, Store};
 use crate::error::{Error, Result};
 use crate::select::Selection;
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
+    /// It was made, and nobody has started it yet.
+    Created,
     /// It is at work.
     Running,
     /// It came to its end.
@@ -20,9 +26,13 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status there is.
+    pub const ALL: [Self; 5] = [Self::Created, Self::Running, Self::Completed, Self::Failed, Self::Stopped];
+
     /// As it is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Created => "created",
             Self::Running => "running",
             Self::Completed => "completed",
             Self::Failed => "failed",
@@ -30,40 +40,71 @@ impl Status {
         }
     }
 
+    /// Whether the run is over.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Stopped)
+    }
+
     /// The table's CHECK allows no other texts.
     pub(super) fn parse(text: &str) -> Self {
-        match text {
-            "running" => Self::Running,
-            "completed" => Self::Completed,
-            "stopped" => Self::Stopped,
-            _ => Self::Failed,
-        }
+        Self::ALL.into_iter().find(|status| status.as_str() == text).unwrap_or(Self::Failed)
     }
 }
 
-/// A run that can be written to. A run that is dropped before it was ended (by `?`, by a panic) is stored as failed.
+/// A run to write to and to read from. Clones stand for the same run. One that this process has started, and of which the
+/// last clone is dropped before it was ended (by `?`, by a panic), is stored as failed.
+#[derive(Debug, Clone)]
+pub struct Run(Arc<Inner>);
+
+/// What the clones of a run share.
 #[derive(Debug)]
-pub struct Run {
+pub(super) struct Inner {
     store: Store,
     id: i64,
     experiment: String,
     name: String,
-    ended: bool,
+    /// Whether this process ends it.
+    owned: bool,
+    ended: AtomicBool,
 }
 
 impl Run {
-    pub(super) fn new(store: Store, id: i64, experiment: String, name: String, ended: bool) -> Self {
-        Self { store, id, experiment, name, ended }
+    /// `owned`: whether it is at work in this process, which then has to end it.
+    pub(super) fn new(store: Store, id: i64, experiment: String, name: String, owned: bool) -> Self {
+        Self(Arc::new(Inner { store, id, experiment, name, owned, ended: AtomicBool::new(false) }))
+    }
+
+    pub(super) fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
+    }
+
+    pub(super) fn weak(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Whether it has been ended through this or a clone of it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     /// Its name, unique within its experiment.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The name of the experiment it belongs to.
     pub fn experiment(&self) -> &str {
-        &self.experiment
+        &self.0.experiment
+    }
+
+    /// The store it is kept in.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Key within the store.
+    pub fn id(&self) -> i64 {
+        self.0.id
     }
 
     /// Keeps one value. When this returns, the value survives the death of the process.
@@ -71,7 +112,7 @@ impl Run {
     /// # Errors
     /// [`Error::Argument`] for an empty name; [`Error::Store`] if the file cannot be written.
     pub fn log_metric(&self, name: &str, value: f64, step: i64) -> Result<()> {
-        self.log_metrics(step, &[(name, value)])
+        self.log(&[Point { metric: name, step, value, time_ms: None }])
     }
 
     /// Keeps several values of one step, in one transaction.
@@ -79,10 +120,48 @@ impl Run {
     /// # Errors
     /// As [`Run::log_metric`]; then none of the values is kept.
     pub fn log_metrics(&self, step: i64, values: &[(&str, f64)]) -> Result<()> {
-        for (name, _) in values {
-            super::experiment::check_name("metric name", name)?;
+        let points: Vec<_> =
+            values.iter().map(|&(metric, value)| Point { metric, step, value, time_ms: None }).collect();
+        self.log(&points)
+    }
+
+    /// Keeps values of many metrics and steps (metric, step, value), in one transaction.
+    ///
+    /// # Errors
+    /// As [`Run::log_metrics`].
+    pub fn log_batch(&self, values: &[(&str, i64, f64)]) -> Result<()> {
+        let points: Vec<_> = values
+            .iter()
+            .map(|&(metric, step, value)| Point { metric, step, value, time_ms: None })
+            .collect();
+        self.log(&points)
+    }
+
+    /// As [`Run::log_batch`], for values of another time (milliseconds since 1970, UTC).
+    ///
+    /// # Errors
+    /// As [`Run::log_metrics`].
+    pub fn log_batch_at(&self, values: &[(&str, i64, f64, i64)]) -> Result<()> {
+        let points: Vec<_> = values
+            .iter()
+            .map(|&(metric, step, value, time)| Point { metric, step, value, time_ms: Some(time) })
+            .collect();
+        self.log(&points)
+    }
+
+    fn log(&self, points: &[Point<'_>]) -> Result<()> {
+        let mut before = "";
+        for point in points {
+            // The same name in a row is looked at once.
+            if point.metric != before {
+                check_name("metric name", point.metric)?;
+                before = point.metric;
+            }
         }
-        self.store.log_metrics(self.id, step, values)
+        if points.iter().any(|point| point.metric.is_empty()) {
+            check_name("metric name", "")?;
+        }
+        self.store().log_points(self.id(), points)
     }
 
     /// Keeps a parameter; one logged again is replaced.
@@ -90,8 +169,49 @@ impl Run {
     /// # Errors
     /// As [`Run::log_metric`].
     pub fn log_parameter(&self, name: &str, value: impl Into<Parameter>) -> Result<()> {
-        super::experiment::check_name("parameter name", name)?;
-        self.store.set_parameter(self.id, name, &value.into())
+        self.log_parameters([(name, value.into())])
+    }
+
+    /// Keeps parameters, in one transaction; those logged again are replaced.
+    ///
+    /// # Errors
+    /// As [`Run::log_metric`]; then none of them is kept.
+    pub fn log_parameters<N: AsRef<str>, V: Into<Parameter>>(
+        &self,
+        parameters: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<()> {
+        let parameters: Vec<(N, Parameter)> =
+            parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
+        for (name, _) in &parameters {
+            check_name("parameter name", name.as_ref())?;
+        }
+        let values = parameters.iter().map(|(name, value)| (name.as_ref(), value));
+        self.store().set_parameters(self.id(), values)
+    }
+
+    /// Marks the run with a word of its user's; one set again is replaced.
+    ///
+    /// # Errors
+    /// As [`Run::log_metric`].
+    pub fn set_tag(&self, name: &str, value: &str) -> Result<()> {
+        check_name("tag name", name)?;
+        self.store().set_tag(self.id(), name, value)
+    }
+
+    /// Keeps what its user has to say about the run, instead of what was said before; nothing for an empty text.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be written.
+    pub fn set_note(&self, note: &str) -> Result<()> {
+        self.store().set_note(self.id(), Some(note).filter(|note| !note.is_empty()))
+    }
+
+    /// Adds to the run's log, line by line: `glisten logs` shows it, also while the run is at work.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be written.
+    pub fn log_text(&self, text: &str) -> Result<()> {
+        self.store().log_text(self.id(), text)
     }
 
     /// Keeps which samples were chosen to train on from `epoch` on (counted from 1), with their gains and weights where
@@ -100,7 +220,7 @@ impl Run {
     /// # Errors
     /// [`Error::Store`] if the file cannot be written.
     pub fn log_selection(&self, epoch: i64, selection: &Selection) -> Result<()> {
-        self.store.log_selection(self.id, &SelectionRecord::of(epoch, selection)?)
+        self.store().log_selection(self.id(), &SelectionRecord::of(epoch, selection)?)
     }
 
     /// The selections kept with this run, by epoch.
@@ -108,50 +228,67 @@ impl Run {
     /// # Errors
     /// [`Error::Store`] if the file cannot be read; [`Error::BadFile`] if a selection in it cannot be decoded.
     pub fn selection_records(&self) -> Result<Vec<SelectionRecord>> {
-        self.store.selection_records(self.id)
-    }
-
-    /// Key within the store.
-    pub(crate) fn id(&self) -> i64 {
-        self.id
+        self.store().selection_records(self.id())
     }
 
     /// Where this run's checkpoint is kept while it is at work: a file in [`Store::folder`].
     pub fn checkpoint_path(&self) -> PathBuf {
-        self.store.folder().join(format!("run-{}.safetensors", self.id))
+        self.store().folder().join(format!("run-{}.safetensors", self.id()))
     }
 
     /// Ends the run as completed.
     ///
     /// # Errors
     /// [`Error::Store`] if the file cannot be written.
-    pub fn complete(&mut self) -> Result<()> {
-        self.end(Status::Completed, None)
+    pub fn complete(&self) -> Result<()> {
+        self.0.end(Status::Completed, None)
+    }
+
+    /// Ends the run as stopped by its user.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be written.
+    pub fn stop(&self) -> Result<()> {
+        self.0.end(Status::Stopped, None)
+    }
+
+    /// Ends the run as failed, and says why.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the file cannot be written.
+    pub fn fail(&self, error: &str) -> Result<()> {
+        self.0.end(Status::Failed, Some(error))
     }
 
     /// Ends the run as stopped where `error` is [`Error::Interrupted`], else as failed with `error`'s text.
     ///
     /// # Errors
     /// [`Error::Store`] if the file cannot be written.
-    pub fn end_with(&mut self, error: &Error) -> Result<Status> {
+    pub fn end_with(&self, error: &Error) -> Result<Status> {
         let status = if matches!(error, Error::Interrupted(_)) { Status::Stopped } else { Status::Failed };
-        self.end(status, Some(&error.to_string()))?;
+        self.0.end(status, Some(&error.to_string()))?;
         Ok(status)
     }
+}
 
-    fn end(&mut self, status: Status, error: Option<&str>) -> Result<()> {
+impl Inner {
+    fn end(&self, status: Status, error: Option<&str>) -> Result<()> {
         self.store.end_run(self.id, status, error)?;
-        self.ended = true;
+        self.ended.store(true, Ordering::Release);
         Ok(())
     }
 }
 
-impl Drop for Run {
+impl Drop for Inner {
     fn drop(&mut self) {
-        if !self.ended {
+        if self.owned && !*self.ended.get_mut() {
+            let why = if std::thread::panicking() {
+                "a panic ended it"
+            } else {
+                "it was dropped before it ended (an early return, or no `complete()`)"
+            };
             // Nobody is left to tell: a run that stays "running" is found at the next opening, by its process.
-            let _ =
-                self.end(Status::Failed, Some("it was dropped before it ended (an early return or a panic)"));
+            let _ = self.end(Status::Failed, Some(why));
         }
     }
 }

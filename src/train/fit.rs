@@ -43,7 +43,7 @@ impl Trainer {
         if let Some(run) = experiment.completed_run(&config)? {
             return self.reused(experiment, &run);
         }
-        let (mut run, checkpoint) = match resumable(experiment, &config)? {
+        let (run, checkpoint) = match resumable(experiment, &config)? {
             Some((run, checkpoint)) => (run, Some(checkpoint)),
             None => (experiment.start(&self.run_name(), Some(&config), &parameters)?, None),
         };
@@ -57,15 +57,30 @@ impl Trainer {
             ..Default::default()
         };
         if checkpoint.is_some() {
-            let text =
-                format!("{}: going on behind epoch {} of {}", run.name(), progress.epoch, progress.epochs);
-            progress::tell(|listener| listener.note(&text));
+            let text = format!("going on behind epoch {} of {}", progress.epoch, progress.epochs);
+            run.log_text(&text)?;
+            progress::tell(|listener| listener.note(&format!("{}: {text}", run.name())));
+        } else {
+            let share = 100.0 * self.select.fraction();
+            run.log_text(&format!(
+                "{} on {}: {}, {share:.4} % of {} samples, {} epochs, seed {}",
+                self.architecture.name(),
+                data.name,
+                self.select.name(),
+                data.train.len(),
+                progress.epochs,
+                self.seed
+            ))?;
         }
         progress::tell(|listener| listener.run(&progress));
         let outcome = self.train(data, device, &run, &config, checkpoint, &mut progress);
         let status = match &outcome {
             Ok(_) => run.complete().map(|()| crate::track::Status::Completed)?,
-            Err(error) => run.end_with(error)?,
+            Err(error) => {
+                // What is wrong is in the run's status too, should the log not be writable.
+                let _ = run.log_text(&format!("ended: {error}"));
+                run.end_with(error)?
+            }
         };
         if outcome.is_ok() && !self.keep_checkpoint {
             remove_checkpoint(&run);
@@ -137,6 +152,7 @@ impl Trainer {
                 validation_accuracy = score.accuracy;
             }
             run.log_metrics(number as i64, &metrics)?;
+            run.log_text(&log_line(number, n_epochs, &metrics))?;
             progress.epoch = number;
             progress.train_loss = Some(score.loss);
             progress.validation_accuracy = validation_accuracy;
@@ -155,6 +171,7 @@ impl Trainer {
             at.wall_secs = wall_secs_before + started.elapsed().as_secs_f64();
             if self.checkpoint_every > 0 && number % self.checkpoint_every == 0 && number < n_epochs {
                 checkpoint::write(&run.checkpoint_path(), &at, &variables, &course, &loader)?;
+                run.log_text(&format!("checkpoint behind epoch {number}"))?;
             }
         }
         let (mut closing, mut test_accuracy) = (Vec::new(), None);
@@ -167,7 +184,12 @@ impl Trainer {
         }
         closing.push(("run:seconds", wall_secs_before + started.elapsed().as_secs_f64()));
         run.log_metrics(n_epochs as i64, &closing)?;
+        run.log_text(&log_line(n_epochs, n_epochs, &closing))?;
         let architecture = self.architecture.as_ref();
+        let model = TrainedModel::new(architecture, data, normalization, model, variables);
+        if self.keep_model {
+            model.keep_with(run, data.test.as_ref())?;
+        }
         Ok(Fitted {
             run: run.name().to_owned(),
             validation_accuracy,
@@ -175,7 +197,7 @@ impl Trainer {
             train_secs: at.train_secs,
             selection_secs: at.selection_secs,
             reused: false,
-            model: Some(TrainedModel::new(architecture, data, normalization, model, variables)),
+            model: Some(model),
         })
     }
 
@@ -208,6 +230,12 @@ impl Trainer {
             model: None,
         })
     }
+}
+
+/// As "epoch 3 of 20: train:loss 0.5231, validation:accuracy 0.8740, epoch:seconds 1.204".
+fn log_line(epoch: usize, n_epochs: usize, metrics: &[(&str, f64)]) -> String {
+    let values: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+    format!("epoch {epoch} of {n_epochs}: {}", values.join(", "))
 }
 
 /// A run of this configuration that ended before its time and has a checkpoint: taken up again, cut back to that.

@@ -11,6 +11,7 @@ use crate::data::{Examples, InputShape, Normalization, Splits, Task};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::{Architecture, Model};
+use crate::track::Run;
 
 /// What came of a training. The full series of its metrics is in the store.
 #[derive(Debug)]
@@ -240,6 +241,22 @@ impl TrainedModel {
     /// # Errors
     /// As [`TrainedModel::predict`]; [`Error::Argument`] for a regression, or a label that is none of the classes.
     pub fn confusion_matrix(&self, examples: &Examples) -> Result<DataFrame> {
+        let counts = self.confusion_counts(examples)?;
+        let names: Vec<&str> = self.classes().iter().map(String::as_str).collect();
+        let mut first = "true".to_owned();
+        while names.contains(&first.as_str()) {
+            first.push('\'');
+        }
+        let mut columns = vec![Column::from(Series::new(first.as_str().into(), &names))];
+        for (at, name) in names.iter().enumerate() {
+            let values: Vec<i64> = counts.iter().map(|row| row[at]).collect();
+            columns.push(Series::new((*name).into(), values).into());
+        }
+        Ok(DataFrame::new(names.len(), columns)?)
+    }
+
+    /// `[i][j]`: how many samples of class `i` are taken for class `j`.
+    fn confusion_counts(&self, examples: &Examples) -> Result<Vec<Vec<i64>>> {
         let n_classes = self.classes().len() as i64;
         if n_classes == 0 {
             return Err(Error::argument("model", "one that tells classes apart", "a regression"));
@@ -256,19 +273,24 @@ impl TrainedModel {
         }
         let predicted = self.outputs(&examples.inputs)?.f_argmax(-1, false)?;
         let cells = (labels * n_classes).f_add(&predicted)?;
-        let counts =
-            cells.f_bincount::<&Tensor>(None, n_classes * n_classes)?.f_view([n_classes, n_classes])?;
-        let names: Vec<&str> = self.classes().iter().map(String::as_str).collect();
-        let mut first = "true".to_owned();
-        while names.contains(&first.as_str()) {
-            first.push('\'');
+        let counts = Vec::<i64>::try_from(&cells.f_bincount::<&Tensor>(None, n_classes * n_classes)?)?;
+        Ok(counts.chunks(n_classes as usize).map(<[i64]>::to_vec).collect())
+    }
+
+    /// Keeps the model with `run`, as the artifact `model`; and, of a test set with classes, the confusion matrix `test`.
+    pub(super) fn keep_with(&self, run: &Run, test: Option<&Examples>) -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir(), "making a folder"))?;
+        let path = folder.path().join("model.safetensors");
+        self.save(&path)?;
+        run.log_artifact("model", &path)?;
+        if let Some(test) = test.filter(|test| !test.is_empty() && !self.classes().is_empty()) {
+            let counts = self.confusion_counts(test)?;
+            let counts: Vec<Vec<u64>> =
+                counts.iter().map(|row| row.iter().map(|count| count.unsigned_abs()).collect()).collect();
+            let labels: Vec<&str> = self.classes().iter().map(String::as_str).collect();
+            run.log_confusion_matrix("test", &labels, &counts)?;
         }
-        let mut columns = vec![Column::from(Series::new(first.as_str().into(), &names))];
-        for (at, name) in names.iter().enumerate() {
-            let values: Vec<i64> = Vec::try_from(&counts.f_select(1, at as i64)?.f_contiguous()?)?;
-            columns.push(Series::new((*name).into(), values).into());
-        }
-        Ok(DataFrame::new(names.len(), columns)?)
+        Ok(())
     }
 
     /// The last layer's output for `inputs`, `f32 [N, C]`, on the CPU.

@@ -83,6 +83,9 @@ pub struct Sweep {
     /// Whether selections are kept with their runs; by default those of strategies that choose are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_selections: Option<bool>,
+    /// Whether trained models are kept with their runs, as artifacts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keep_models: bool,
     /// Figures in print, for the report to set GLISTER's beside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Published>,
@@ -247,6 +250,7 @@ impl Sweep {
                 if let Some(keep) = self.keep_selections {
                     trainer = trainer.keep_selections(keep);
                 }
+                trainer = trainer.keep_model(self.keep_models);
                 // A sweep may have hundreds of runs: their models are not held.
                 fitted.push(Fitted { model: None, ..trainer.fit(&data, &experiment)? });
                 shown.0.n_done += 1;

@@ -27,6 +27,7 @@ pub struct Trainer {
     pub(super) name: Option<String>,
     pub(super) checkpoint_every: usize,
     pub(super) keep_checkpoint: bool,
+    pub(super) keep_model: bool,
     pub(super) keep_selections: Option<bool>,
     pub(super) threads: Option<usize>,
 }
@@ -54,6 +55,7 @@ impl Trainer {
             name: None,
             checkpoint_every: 5,
             keep_checkpoint: false,
+            keep_model: false,
             keep_selections: None,
             threads: None,
         }
@@ -173,6 +175,16 @@ impl Trainer {
     #[must_use]
     pub fn keep_checkpoint(mut self, keep: bool) -> Self {
         self.keep_checkpoint = keep;
+        self
+    }
+
+    /// Keeps the trained model with its run, as the artifact `model` (a safetensors file, as [`TrainedModel::save`] writes
+    /// it); and, where there is a test set with classes, the confusion matrix `test` of it.
+    ///
+    /// [`TrainedModel::save`]: crate::train::TrainedModel::save
+    #[must_use]
+    pub fn keep_model(mut self, keep: bool) -> Self {
+        self.keep_model = keep;
         self
     }
 

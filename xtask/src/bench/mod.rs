@@ -8,6 +8,7 @@ mod evcxr;
 mod kernel;
 mod row;
 mod selection;
+mod store;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -33,6 +34,8 @@ pub(crate) enum Bench {
     Selection,
     /// Training: the Trainer and PyTorch eager
     Training,
+    /// The store of runs: Glisten and MLflow
+    Store,
 }
 
 /// How thoroughly.
@@ -55,6 +58,7 @@ impl Bench {
             Self::Kernel => "kernel",
             Self::Selection => "selection",
             Self::Training => "training",
+            Self::Store => "store",
         }
     }
 
@@ -63,6 +67,7 @@ impl Bench {
             Self::Kernel => kernel::measure(folders, effort),
             Self::Selection => selection::measure(folders, effort),
             Self::Training => training::measure(folders, effort),
+            Self::Store => store::measure(folders, effort),
         }
     }
 }

@@ -70,12 +70,13 @@ fn line(fitted: &Fitted) -> String {
 /// "8 runs: 7 completed, 1 stopped".
 fn counts(statuses: impl Iterator<Item = Status>) -> String {
     let statuses: Vec<Status> = statuses.collect();
-    let parts: Vec<String> = [Status::Completed, Status::Running, Status::Stopped, Status::Failed]
-        .into_iter()
-        .map(|one| (one, statuses.iter().filter(|status| **status == one).count()))
-        .filter(|(_, n)| *n > 0)
-        .map(|(status, n)| format!("{n} {}", status.as_str()))
-        .collect();
+    let parts: Vec<String> =
+        [Status::Completed, Status::Running, Status::Created, Status::Stopped, Status::Failed]
+            .into_iter()
+            .map(|one| (one, statuses.iter().filter(|status| **status == one).count()))
+            .filter(|(_, n)| *n > 0)
+            .map(|(status, n)| format!("{n} {}", status.as_str()))
+            .collect();
     match statuses.len() {
         0 => "no runs yet".to_owned(),
         1 => format!("1 run: {}", parts.join(", ")),
