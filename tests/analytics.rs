@@ -183,6 +183,10 @@ fn every_value_stands_in_the_long_table_run_by_run() {
     let steps: Vec<i64> = table.column("step").unwrap().i64().unwrap().iter().map(Option::unwrap).collect();
     assert_eq!(steps, [1, 2, 1, 2, 3, 1, 2, 3, 1, 2, 3]);
     assert_eq!(table.column("step").unwrap().dtype(), &DataType::Int64);
+    // One run of several is read by itself, and is the same.
+    let one = study.analytics().search("run = a").unwrap();
+    assert!(one.metrics().unwrap().equals(&table.slice(5, 6)));
+    assert!(one.metric_names(["train:loss"]).metrics().unwrap().equals(&table.slice(5, 3)));
     let all = ExperimentAnalytics::all(study.store()).metric_names(["train:loss"]).metrics().unwrap();
     assert_eq!(all.height(), 5, "three of a, one of d, one of the other experiment's a");
 }
@@ -232,7 +236,7 @@ fn a_parameter_may_be_called_like_a_column() {
     let store = Store::open(folder.path().join("runs.db")).unwrap();
     let study = Experiment::create_in(&store, "study").unwrap();
     for (name, value) in [("x", 2), ("y", 1)] {
-        let mut run = study.start_run(name).unwrap();
+        let run = study.start_run(name).unwrap();
         run.log_parameter("status", value).unwrap();
         run.log_parameter("metrics.odd", value).unwrap();
         run.log_parameter("loss.max", value).unwrap();
@@ -252,5 +256,77 @@ fn a_parameter_may_be_called_like_a_column() {
     ] {
         let found = study.analytics().search(search).unwrap().runs().unwrap();
         assert_eq!(names(&found), "y", "{search}");
+    }
+}
+
+#[test]
+fn tags_notes_and_surroundings_are_columns_and_can_be_searched_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let study = Experiment::create_in(&store, "study").unwrap();
+    let plain = study.start_run("plain").unwrap();
+    plain.log_metric("loss", 1.0, 1).unwrap();
+    plain.complete().unwrap();
+    let before = columns(&study.runs().unwrap());
+    assert!(
+        !before
+            .iter()
+            .any(|name| name.starts_with("tags.") || name.starts_with("environment.") || name == "note")
+    );
+
+    let marked = study.start_run("marked").unwrap();
+    marked.set_tag("stage", "draft 1").unwrap();
+    marked.set_note("with the new augmentation").unwrap();
+    let file = folder.path().join("model.bin");
+    std::fs::write(&file, "weights").unwrap();
+    marked.log_artifact("model", &file).unwrap();
+    marked.complete().unwrap();
+    for table in [study.runs().unwrap(), study.analytics().runs().unwrap()] {
+        let names = columns(&table);
+        assert_eq!(names[names.len() - 3..], ["error", "note", "tags.stage"]);
+    }
+    let table = study.analytics().environment(true).runs().unwrap();
+    assert_eq!(table.column("environment.threads").unwrap().dtype(), &DataType::Int64);
+    assert_eq!(table.column("environment.os").unwrap().null_count(), 0);
+    assert_eq!(table.column("tags.stage").unwrap().null_count(), 1);
+
+    for search in [
+        "tags.stage = 'draft 1'",
+        "Tags.STAGE contains draft",
+        "stage exists",
+        "note contains augmentation",
+        "artifacts.model exists",
+        "OutputArtifacts.model contains model",
+        "any Tags (Key = stage and Value contains 1)",
+        "tags.stage exists and environment.threads >= 1 and os contains linux",
+    ] {
+        assert_eq!(names(&study.analytics().search(search).unwrap().runs().unwrap()), "marked", "{search}");
+    }
+    assert_eq!(
+        names(&study.analytics().search("tags.nobody not exists and run = plain").unwrap().runs().unwrap()),
+        "plain"
+    );
+    assert_eq!(names(&study.analytics().sort_by("tags.stage").runs().unwrap()), "markedplain");
+    let message = study.analytics().sort_by("tags.stag").runs().unwrap_err().to_string();
+    assert!(message.contains("did you mean 'tags.stage'"), "{message}");
+
+    let table = study.analytics().compare(&["plain", "marked"]).unwrap();
+    let what: Vec<&str> = table.column("what").unwrap().str().unwrap().iter().map(Option::unwrap).collect();
+    assert_eq!(what[..2], ["note", "tags.stage"]);
+    assert!(!what.contains(&"environment.os"), "{what:?}");
+}
+
+#[test]
+fn the_long_table_says_when_each_value_was_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let study = Experiment::create_in(&store, "study").unwrap();
+    let run = study.start_run("run").unwrap();
+    run.log_batch_at(&[("loss", 1, 0.5, 1_764_000_000_123)]).unwrap();
+    run.complete().unwrap();
+    for table in [study.metrics().unwrap(), study.analytics().metrics().unwrap()] {
+        assert_eq!(columns(&table), ["experiment", "run", "metric", "step", "value", "time"]);
+        let time = AnyValue::Datetime(1_764_000_000_123, TimeUnit::Milliseconds, None);
+        assert_eq!(table.column("time").unwrap().get(0).unwrap(), time);
     }
 }

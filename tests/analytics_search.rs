@@ -9,7 +9,7 @@ pub(crate) fn five_runs() -> (tempfile::TempDir, Experiment) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("runs.db")).unwrap();
     let study = Experiment::create_in(&store, "study").unwrap();
-    let mut a = study.start_run("a").unwrap();
+    let a = study.start_run("a").unwrap();
     a.log_parameter("strategy", "glister").unwrap();
     a.log_parameter("fraction", 0.1).unwrap();
     a.log_parameter("seed", 0).unwrap();
@@ -20,7 +20,7 @@ pub(crate) fn five_runs() -> (tempfile::TempDir, Experiment) {
         a.log_metrics(step, &[("validation:accuracy", value), ("train:loss", 1.0 - value)]).unwrap();
     }
     a.complete().unwrap();
-    let mut b = study.start_run("b").unwrap();
+    let b = study.start_run("b").unwrap();
     b.log_parameter("strategy", "fresh-random").unwrap();
     b.log_parameter("fraction", 0.3).unwrap();
     b.log_parameter("seed", 1).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn five_runs() -> (tempfile::TempDir, Experiment) {
         b.log_metric("validation:accuracy", value, step).unwrap();
     }
     b.complete().unwrap();
-    let mut c = study.start_run("c").unwrap();
+    let c = study.start_run("c").unwrap();
     c.log_parameter("strategy", "full").unwrap();
     c.log_parameter("fraction", 1).unwrap();
     c.log_parameter("seed", 0).unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn five_runs() -> (tempfile::TempDir, Experiment) {
         c.log_metric("validation:accuracy", value, step).unwrap();
     }
     c.end_with(&Error::Argument { name: "x".into(), expected: "y".into(), got: "z".into() }).unwrap();
-    let mut d = study.start_run("d").unwrap();
+    let d = study.start_run("d").unwrap();
     d.log_parameter("batch", "auto").unwrap();
     d.log_metric("train:loss", f64::NAN, 1).unwrap();
     d.complete().unwrap();
@@ -294,7 +294,7 @@ fn a_name_or_a_value_that_does_not_fit_the_runs_is_an_error() {
         ("created > yesterday", "expected a time as 2026-11-25"),
         ("created > 2026-13-01", "expected a time as 2026-11-25"),
         ("status = done", "expected one of created, running, completed, failed, stopped, got 'done'"),
-        ("any Artefacts (Name = x)", "expected a list: Metrics, Parameters"),
+        ("any Artefacts (Name = x)", "expected a list: Metrics, Parameters, Tags or Parents"),
         ("any Metrics (Name = x)", "expected one of MetricName, Min, Max"),
         ("any Metrics (any Metrics (Max > 1))", "expected no list within a list"),
     ] {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use polars::prelude::{Column, DataFrame, IntoColumn, NewChunkedArray, StringChunked};
 
 use super::frame::distinct;
-use super::property::{Names, Property, Statistic, Value, keys, nearest};
+use super::names::{Names, keys, nearest};
+use super::property::{Property, Statistic, Value};
 use crate::error::{Error, Result};
 use crate::track::{Parameter, RunRecord};
 
@@ -22,10 +23,14 @@ pub(super) fn frame(all: &[RunRecord], wanted: &[impl AsRef<str>]) -> Result<Dat
         }
     }
     let mut rows = Rows { runs: &runs, names: Vec::new(), values: vec![Vec::new(); runs.len()] };
-    for property in [Property::Experiment, Property::Status, Property::Error] {
+    for property in [Property::Experiment, Property::Status, Property::Error, Property::Note] {
         rows.add(|| own_name(&property).to_owned(), |run| property.of(run).map(shown));
     }
     rows.add_map("parameters", |run| &run.parameters);
+    for tag in keys(runs.iter().map(|run| &run.tags)) {
+        rows.add(|| format!("tags.{tag}"), |run| run.tags.get(tag).cloned());
+    }
+    rows.add_map("environment", |run| &run.environment);
     let names = Names::of(runs.iter().copied());
     for metric in names.metrics {
         for statistic in Statistic::ALL {
@@ -100,6 +105,7 @@ fn own_name(property: &Property) -> &'static str {
     match property {
         Property::Experiment => "experiment",
         Property::Status => "status",
+        Property::Note => "note",
         _ => "error",
     }
 }

@@ -8,7 +8,8 @@ use polars::prelude::{
     StringChunked, TimeUnit,
 };
 
-use super::property::{Names, Statistic, Value};
+use super::names::Names;
+use super::property::{Statistic, Value};
 use crate::error::Result;
 use crate::track::{MetricPoint, MetricStats, Parameter, RunRecord};
 
@@ -43,12 +44,13 @@ pub(super) fn runs(runs: &[&RunRecord]) -> Result<DataFrame> {
     metrics.sort_by_key(|(name, _)| !name.ends_with(":accuracy"));
     columns.extend(metrics.into_iter().flat_map(|(_, columns)| columns));
     columns.extend(other);
-    columns.extend([created(runs), ended(runs), text("error", runs, |run| run.error.as_deref())]);
+    columns.extend([created(runs), ended(runs)]);
+    columns.extend(words(runs, &names.tags));
     Ok(DataFrame::new(runs.len(), distinct(columns))?)
 }
 
 /// One row a run, in the order of SageMaker's `ExperimentAnalytics`: the run, the parameters and the metrics named, each by
-/// name, its experiment; and then what SageMaker does not have.
+/// name, its experiment; and then what SageMaker does not have, tags and the environment as far as they are named.
 pub(super) fn analytics(runs: &[&RunRecord], names: &Names<'_>) -> Result<DataFrame> {
     let mut columns = vec![text("run", runs, |run| Some(&run.name))];
     columns.extend(parameters(runs, &names.parameters));
@@ -56,7 +58,13 @@ pub(super) fn analytics(runs: &[&RunRecord], names: &Names<'_>) -> Result<DataFr
     columns.extend(metrics.into_iter().flat_map(|(_, columns)| columns));
     columns.push(text("experiment", runs, |run| Some(&run.experiment)));
     columns.push(text("status", runs, |run| Some(run.status.as_str())));
-    columns.extend([created(runs), ended(runs), text("error", runs, |run| run.error.as_deref())]);
+    columns.extend([created(runs), ended(runs)]);
+    columns.extend(words(runs, &names.tags));
+    columns.extend(prefixed(
+        "environment",
+        &names.environment,
+        pivot(runs, &names.environment, |run| &run.environment),
+    ));
     Ok(DataFrame::new(runs.len(), distinct(columns))?)
 }
 
@@ -74,6 +82,7 @@ pub(super) fn metrics(points: &[&MetricPoint]) -> Result<DataFrame> {
         text("metric", |point| &point.metric),
         Int64Chunked::from_vec("step".into(), steps).into_column(),
         ChunkedArray::<Float64Type>::from_vec("value".into(), values).into_column(),
+        time("time", points.iter().map(|point| point.time_ms)),
     ];
     Ok(DataFrame::new(points.len(), columns)?)
 }
@@ -107,6 +116,24 @@ fn pivot<'a, V>(
 fn parameters(runs: &[&RunRecord], names: &[&str]) -> Vec<Column> {
     let columns = pivot(runs, names, |run| &run.parameters);
     names.iter().zip(columns).map(|(name, values)| parameter(name, &values)).collect()
+}
+
+/// `environment.NAME` and the like.
+fn prefixed(prefix: &str, names: &[&str], columns: Vec<Vec<Option<&Parameter>>>) -> Vec<Column> {
+    names.iter().zip(columns).map(|(name, values)| parameter(&format!("{prefix}.{name}"), &values)).collect()
+}
+
+/// What people wrote, and errors: `error`; `note` where any run has one; `tags.NAME`.
+fn words(runs: &[&RunRecord], tags: &[&str]) -> Vec<Column> {
+    let mut columns = vec![text("error", runs, |run| run.error.as_deref())];
+    if runs.iter().any(|run| run.note.is_some()) {
+        columns.push(text("note", runs, |run| run.note.as_deref()));
+    }
+    for (name, values) in tags.iter().zip(pivot(runs, tags, |run| &run.tags)) {
+        let values = values.into_iter().map(|value| value.map(String::as_str));
+        columns.push(StringChunked::from_iter_options(format!("tags.{name}").into(), values).into_column());
+    }
+    columns
 }
 
 /// For each metric its name and the columns of its `statistics`.

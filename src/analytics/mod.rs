@@ -2,9 +2,10 @@
 
 mod compare;
 mod frame;
+mod names;
 mod property;
 mod query;
-mod search;
+pub mod search;
 mod selections;
 mod sort;
 
@@ -43,8 +44,8 @@ impl Chart {
 
 impl Experiment {
     /// One row a run, in the order they were started: `run`, `experiment`, `status`, the parameters, for each metric
-    /// `.min .max .avg .stddev .last .count .nonfinite` (statistics over its finite values), `created` and `ended`
-    /// (UTC) and `error`.
+    /// `.max .min .avg .stddev .last .count .nonfinite` (statistics over its finite values), `created` and `ended`
+    /// (UTC), `error`, and where any run has them `note` and `tags.NAME`.
     ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read.
@@ -52,7 +53,8 @@ impl Experiment {
         runs(self.store(), Some(self.name()))
     }
 
-    /// Every value of every metric: `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64).
+    /// Every value of every metric: `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64),
+    /// `time` (UTC; null where a store of an older version did not keep it).
     ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read.

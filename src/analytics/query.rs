@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use polars::prelude::DataFrame;
 
-use super::property::{Names, Property};
+use super::names::Names;
+use super::property::Property;
 use super::search::{IntoSearch, Matcher, Search};
 use super::{compare, frame};
 use crate::error::Result;
 use crate::track::{Experiment, MetricPoint, RunRecord, Store};
+
+/// One run in so many, or fewer, are read one by one rather than with all others.
+const FEW: usize = 4;
 
 /// Which way a table of runs is sorted. A run without a value stands last either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +45,7 @@ pub struct ExperimentAnalytics {
     sort_by: Option<String>,
     sort_order: SortOrder,
     search: Option<Search>,
+    environment: bool,
 }
 
 impl ExperimentAnalytics {
@@ -79,6 +84,7 @@ impl ExperimentAnalytics {
             sort_by: None,
             sort_order: SortOrder::default(),
             search: None,
+            environment: false,
         }
     }
 
@@ -98,7 +104,7 @@ impl ExperimentAnalytics {
 
     /// What the runs are sorted by: `metrics.validation:accuracy.max`, `parameters.fraction`, `created`, `run`, …, with or
     /// without the prefix, in any case, or as SageMaker calls it (`CreationTime`). Without this, by when a run was last
-    /// modified: its end, or its start while it is at work.
+    /// modified: its end, or its last sign of life while it is at work.
     #[must_use]
     pub fn sort_by(mut self, property: impl Into<String>) -> Self {
         self.sort_by = Some(property.into());
@@ -126,6 +132,14 @@ impl ExperimentAnalytics {
         Ok(self)
     }
 
+    /// Whether [`runs`](Self::runs) has a column `environment.NAME` for each thing that runs record of their surroundings:
+    /// the git commit, the command line, versions. Search and sorting know them either way.
+    #[must_use]
+    pub fn environment(mut self, is_shown: bool) -> Self {
+        self.environment = is_shown;
+        self
+    }
+
     /// The runs that were searched for, in their order, as the store has them.
     ///
     /// # Errors
@@ -142,7 +156,8 @@ impl ExperimentAnalytics {
     /// One row a run. The columns stand in the order of SageMaker's `ExperimentAnalytics.dataframe()`: `run`; the parameters
     /// by name, numbers as numbers and booleans as booleans; for each metric, by name,
     /// `.min .max .avg .stddev .last .count` and our `.nonfinite`; `experiment`; then what SageMaker does not have:
-    /// `status`, `created` and `ended` (UTC), `error`.
+    /// `status`, `created` and `ended` (UTC), `error`, `note` and `tags.NAME` where any run has them, and the
+    /// [`environment`](Self::environment).
     ///
     /// # Errors
     /// As [`records`](Self::records); also for a name in `metric_names` or `parameter_names` that no run has.
@@ -155,6 +170,9 @@ impl ExperimentAnalytics {
         let names = Names::of(all.iter());
         let found: Vec<&RunRecord> = self.order(all, &names)?.into_iter().map(|at| &all[at]).collect();
         let mut columns = Names::of(found.iter().copied());
+        if !self.environment {
+            columns.environment.clear();
+        }
         if let Some(wanted) = self.parameter_names.as_deref().filter(|_| !all.is_empty()) {
             columns.parameters = chosen(wanted, |name| names.parameter(name))?;
         }
@@ -165,7 +183,8 @@ impl ExperimentAnalytics {
     }
 
     /// Every value of every metric (of those in `metric_names`), run by run in their order, by metric and step:
-    /// `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64, NaN and infinities as they were).
+    /// `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64, NaN and infinities as they were), `time`
+    /// (when it was logged, UTC).
     ///
     /// # Errors
     /// As [`runs`](Self::runs).
@@ -175,6 +194,18 @@ impl ExperimentAnalytics {
         let wanted = self.metric_names.as_deref().filter(|_| !all.is_empty());
         let wanted = wanted.map(|wanted| chosen(wanted, |name| names.metric(name))).transpose()?;
         let order = self.order(&all, &names)?;
+        if order.len() * FEW <= all.len() {
+            let mut points = Vec::new();
+            for run in order.into_iter().map(|at| &all[at]) {
+                let is_wanted = |name: &&String| {
+                    wanted.as_ref().is_none_or(|wanted| wanted.binary_search(&name.as_str()).is_ok())
+                };
+                for metric in run.metrics.keys().filter(is_wanted) {
+                    points.extend(self.store.series(run.id, metric)?);
+                }
+            }
+            return frame::metrics(&points.iter().collect::<Vec<_>>());
+        }
         let only = wanted.as_deref().and_then(|wanted| if let [one] = wanted { Some(*one) } else { None });
         let points = self.store.metric_points(self.experiment.as_deref(), only)?;
         let mut of_run: HashMap<(&str, &str), Vec<&MetricPoint>> = HashMap::new();
@@ -275,10 +306,15 @@ mod tests {
             name: format!("run {id}"),
             status: Status::Completed,
             error: None,
+            note: None,
             created_ms: 1_764_000_000_000 + id,
             ended_ms: Some(1_764_000_100_000 + id),
             parameters: parameters.collect::<BTreeMap<_, _>>(),
             metrics: metrics.collect(),
+            heartbeat_ms: None,
+            tags: BTreeMap::new(),
+            environment: BTreeMap::from([("os".to_owned(), Parameter::from("linux"))]),
+            artifacts: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::property::nearest;
+use super::super::names::nearest;
 use super::{Expression, Filter, Operator, joined};
 use crate::error::{Error, Result};
 

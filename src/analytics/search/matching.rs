@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-use super::super::property::{Kind, Names, Property, Statistic, Value};
+use super::super::names::Names;
+use super::super::property::{Kind, Property, Statistic, Value};
 use super::{Expression, Filter, Operator, Search};
 use crate::error::{Error, Result};
 use crate::track::RunRecord;
@@ -46,6 +47,7 @@ enum Subject {
 enum List {
     Metrics,
     Parameters,
+    Tags,
     Parents,
 }
 
@@ -83,10 +85,13 @@ impl List {
         match name.to_ascii_lowercase().as_str() {
             "metrics" => Ok(Self::Metrics),
             "parameters" => Ok(Self::Parameters),
+            "tags" => Ok(Self::Tags),
             "parents" => Ok(Self::Parents),
-            _ => {
-                Err(Error::argument("search", "a list: Metrics, Parameters or Parents", format!("'{name}'")))
-            }
+            _ => Err(Error::argument(
+                "search",
+                "a list: Metrics, Parameters, Tags or Parents",
+                format!("'{name}'"),
+            )),
         }
     }
 
@@ -95,6 +100,7 @@ impl List {
         let (of_name, prefix, others) = match self {
             Self::Metrics => ("MetricName", "metrics.", "Min, Max, Avg, StdDev, Last, Count"),
             Self::Parameters => ("Name", "parameters.", "Value"),
+            Self::Tags => ("Key", "tags.", "Value"),
             Self::Parents => ("ExperimentName", "parents.", ""),
         };
         let lower = name.to_lowercase();
@@ -106,6 +112,7 @@ impl List {
                 Ok((Member::Statistic(statistic), Some(Kind::Number)))
             }
             (Self::Parameters, "value") => Ok((Member::Value, Some(Kind::Mixed))),
+            (Self::Tags, "value") => Ok((Member::Value, Some(Kind::Text))),
             _ => {
                 let comma = if others.is_empty() { "" } else { ", " };
                 let expected = format!("one of {of_name}{comma}{others}");
@@ -120,6 +127,7 @@ impl List {
             Self::Parameters => {
                 run.parameters.iter().any(|(name, value)| holds(Object::Value(name, value.into())))
             }
+            Self::Tags => run.tags.iter().any(|(name, value)| holds(Object::Value(name, Value::Text(value)))),
             Self::Parents => holds(Object::Name(&run.experiment)),
         }
     }

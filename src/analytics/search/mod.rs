@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A name is a parameter's, a metric's with its statistic (`validation:accuracy.max`; without one, the last value), one of
-//! `run experiment status created ended modified error`, each in any case, with or without the prefixes `parameters.` and
-//! `metrics.`, or what SageMaker calls it (`TrialComponentName`, `Status.PrimaryStatus`, `CreationTime`,
-//! `LastModifiedTime`, `Parents.ExperimentName`, …). Names and texts with blanks or one of `(){}<>=!,'"` stand in quotes.
+//! `run experiment status created ended modified error note`, `tags.NAME`, `environment.NAME` or `artifacts.NAME`, each in any
+//! case, with or without the prefixes `parameters.` and `metrics.`, or what SageMaker calls it (`TrialComponentName`,
+//! `Status.PrimaryStatus`, `CreationTime`, `LastModifiedTime`, `Parents.ExperimentName`, …). Names and texts with blanks or one of `(){}<>=!,'"` stand in quotes.
 //! `and` binds tighter than `or`; times are UTC unless they name a zone.
 //!
 //! The definitions followed are those of `botocore`'s service model of SageMaker (`Filter`, `NestedFilters`,
@@ -137,7 +137,8 @@ enum Expression {
     Not(Box<Expression>),
 }
 
-/// Which runs are wanted. From text by `parse`, from SageMaker's JSON by [`Search::from_json`], from code:
+/// Which runs are wanted ([what can be asked](self)). From text by `parse`, from SageMaker's JSON by [`Search::from_json`],
+/// from code:
 ///
 /// ```
 /// use glisten::analytics::{Operator, Search};
@@ -180,7 +181,8 @@ impl Search {
     }
 
     /// Runs with one object in `list` that satisfies `condition`, whose names are those of the object: `Metrics`
-    /// (`MetricName Min Max Avg StdDev Last Count`), `Parameters` (`Name Value`), `Parents` (`ExperimentName`).
+    /// (`MetricName Min Max Avg StdDev Last Count`), `Parameters` (`Name Value`), `Tags` (`Key Value`), `Parents`
+    /// (`ExperimentName`).
     pub fn nested(list: impl Into<String>, condition: Self) -> Self {
         Self(Expression::Nested { list: list.into(), condition: Box::new(condition.0) })
     }
