@@ -116,9 +116,7 @@ def frame(components, **options):
     session = types.SimpleNamespace(sagemaker_client=client)
     analytics = ExperimentAnalytics(experiment_name=EXPERIMENT, sagemaker_session=session, **options)
     table = analytics.dataframe()
-    rows = [
-        [None if isinstance(value, float) and math.isnan(value) else value for value in row] for row in table.values.tolist()
-    ]
+    rows = [[cell(value) for value in row] for row in table.values.tolist()]
     first = client.asked[0]
     return {
         "columns": list(table.columns),
@@ -128,8 +126,14 @@ def frame(components, **options):
 
 
 def spelt(value):
-    """JSON has no NaN."""
-    return float(value) if math.isfinite(value) else repr(float(value))
+    """As text: JSON has no NaN, and not every reader of it rounds a number to the nearest."""
+    return repr(float(value))
+
+
+def cell(value):
+    if isinstance(value, (int, float)):
+        return None if math.isnan(value) else {"number": spelt(value)}
+    return value
 
 
 def main():
@@ -143,7 +147,10 @@ def main():
                 "name": run["name"],
                 "parameters": run["parameters"],
                 "series": {name: [spelt(value) for value in values] for name, values in run["series"].items()},
-                "statistics": {name: statistics(values) for name, values in run["series"].items()},
+                "statistics": {
+                    name: {key: None if value is None else spelt(value) for key, value in statistics(values).items()}
+                    for name, values in run["series"].items()
+                },
             }
             for run in made
         ],
