@@ -262,28 +262,27 @@ fn bare_records(
                       environment
                FROM runs JOIN experiments ON experiments.id = runs.experiment
                WHERE ?1 IS NULL OR experiments.name = ?1 ORDER BY runs.id";
-    connection
-        .prepare(sql)?
-        .query_map([experiment], |row| {
-            let record = RunRecord {
-                id: row.get(0)?,
-                experiment: row.get(1)?,
-                name: row.get(2)?,
-                status: Status::parse(row.get_ref(3)?.as_str()?),
-                error: row.get(4)?,
-                note: row.get(5)?,
-                created_ms: row.get(6)?,
-                ended_ms: row.get(7)?,
-                heartbeat_ms: row.get(8)?,
-                parameters: BTreeMap::new(),
-                metrics: BTreeMap::new(),
-                tags: BTreeMap::new(),
-                environment: BTreeMap::new(),
-                artifacts: Vec::new(),
-            };
-            Ok((record, row.get(9)?))
-        })?
-        .collect()
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([experiment], |row| {
+        let record = RunRecord {
+            id: row.get(0)?,
+            experiment: row.get(1)?,
+            name: row.get(2)?,
+            status: Status::parse(row.get_ref(3)?.as_str()?),
+            error: row.get(4)?,
+            note: row.get(5)?,
+            created_ms: row.get(6)?,
+            ended_ms: row.get(7)?,
+            heartbeat_ms: row.get(8)?,
+            parameters: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            artifacts: Vec::new(),
+        };
+        Ok((record, row.get::<_, Option<i64>>(9)?))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().unzip())
 }
 
 /// The surroundings that any run has recorded, by key.
