@@ -1,5 +1,9 @@
 //! The integration tests of the pipeline, one binary so that they link once.
 
+mod analytics; // runs as tables: types, order, columns, what differs
+mod analytics_parity; // statistics beside NumPy's, tables beside SageMaker's ExperimentAnalytics
+mod analytics_search; // searching runs: SageMaker's grammar, the short form, what does not fit
+mod analytics_syntax; // the text of a search: mistakes, and back and forth
 mod checkpoint; // killed at any moment, resumed, and checkpoints that cannot be written or used
 mod cli; // the `glisten` program as its users call it
 mod data_fetch; // fetching, and every way it can go wrong

@@ -90,6 +90,7 @@ fn the_example_notebook_runs_through_the_kernel() {
     assert!(outputs.iter().all(|output| output["output_type"] != "error"), "{log}");
     assert!(has("text/html", "<table"), "the runs are shown as a table");
     assert!(has("text/html", "validation:accuracy.max"));
+    assert!(has("text/html", "parameters.strategy"), "what differs between two runs");
     assert!(has("image/svg+xml", "<svg"), "the chart is shown as SVG");
     for run in ["full seed 0", "glister 50 % seed 0", "glister 10 % seed 0", "fresh-random 30 % seed 0"] {
         assert!(text.contains(run), "{run} is missing");

@@ -1,9 +1,16 @@
 //! Runs as Polars dataframes and as charts.
 
+mod compare;
 mod frame;
+mod names;
+mod property;
+mod query;
+pub mod search;
 mod selections;
 mod sort;
 
+pub use query::{ExperimentAnalytics, SortOrder};
+pub use search::{IntoSearch, Operator, Search};
 pub use sort::RunsExt;
 
 use polars::prelude::DataFrame;
@@ -37,8 +44,8 @@ impl Chart {
 
 impl Experiment {
     /// One row a run, in the order they were started: `run`, `experiment`, `status`, the parameters, for each metric
-    /// `.min .max .avg .stddev .last .count .nonfinite` (statistics over its finite values), `created` and `ended`
-    /// (UTC) and `error`.
+    /// `.max .min .avg .stddev .last .count .nonfinite` (statistics over its finite values), `created` and `ended`
+    /// (UTC), `error`, and where any run has them `note` and `tags.NAME`.
     ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read.
@@ -46,7 +53,8 @@ impl Experiment {
         runs(self.store(), Some(self.name()))
     }
 
-    /// Every value of every metric: `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64).
+    /// Every value of every metric: `experiment` (str), `run` (str), `metric` (str), `step` (i64), `value` (f64),
+    /// `time` (UTC; null where a store of an older version did not keep it).
     ///
     /// # Errors
     /// [`Error::Store`] if the store cannot be read.
@@ -98,7 +106,8 @@ impl Experiment {
 /// # Errors
 /// [`Error::Store`] if the store cannot be read.
 pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
-    frame::runs(&store.run_records(experiment)?)
+    let runs = store.run_records(experiment)?;
+    frame::runs(&runs.iter().collect::<Vec<_>>())
 }
 
 /// As [`Experiment::metrics`], for one experiment of `store` or for all, and one metric or all.
@@ -106,5 +115,6 @@ pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
 /// # Errors
 /// [`Error::Store`] if the store cannot be read.
 pub fn metrics(store: &Store, experiment: Option<&str>, metric: Option<&str>) -> Result<DataFrame> {
-    frame::metrics(&store.metric_points(experiment, metric)?)
+    let points = store.metric_points(experiment, metric)?;
+    frame::metrics(&points.iter().collect::<Vec<_>>())
 }

@@ -3,8 +3,9 @@
 
 pub use glisten::prelude::*;
 pub use glisten::prelude::{
-    Architecture, Chart, Dataset, Error, Examples, Experiment, Fitted, LeNet, Model, Parameter, Report,
-    Result, Run, RunsExt, Select, Sgd, Split, Splits, Store, Sweep, Trainer,
+    Architecture, Chart, Dataset, Error, Examples, Experiment, ExperimentAnalytics, Fitted, LeNet, Model,
+    Parameter, Report, Result, Run, RunsExt, Search, Select, Sgd, SortOrder, Split, Splits, Store, Sweep,
+    Trainer,
 };
 pub use polars::prelude::*;
 pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
