@@ -66,6 +66,16 @@ pub enum Error {
         /// SQLite's answer.
         source: rusqlite::Error,
     },
+    /// A server did not do what it was asked for.
+    #[error("{url}: {doing}: {what}")]
+    Server {
+        /// Its address.
+        url: String,
+        /// What was being done, as "logging metrics of run 'a'".
+        doing: String,
+        /// What came of it, and what to do.
+        what: String,
+    },
     /// Training came to a value it cannot go on from.
     #[error("{what} at epoch {epoch}: {advice}")]
     Diverged {

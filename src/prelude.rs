@@ -6,6 +6,7 @@ pub use crate::data::{
     Missing, Split, Splits, TableOptions, TableSchema, TargetKind, Task, Unseen,
 };
 pub use crate::error::{Error, Result};
+pub use crate::exchange::{MlflowServer, import_mlflow, import_sagemaker};
 pub use crate::model::{Architecture, LeNet, LogisticRegression, Mlp, Model, ResNet18};
 pub use crate::report::Report;
 pub use crate::select::{Glister, Greedy, Loss, Scope, Select};

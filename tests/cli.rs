@@ -14,12 +14,22 @@ fn run(command: &mut Command) -> (String, String, Option<i32>) {
 fn help_of_every_command_has_an_example() {
     let (help, _, code) = run(glisten().arg("--help"));
     assert_eq!(code, Some(0));
-    for command in ["train", "sweep", "predict", "runs", "report", "data", "doctor"] {
+    for command in ["train", "sweep", "predict", "runs", "report", "export", "import", "data", "doctor"] {
         assert!(help.contains(command), "{help}");
     }
-    for arguments in
-        [&["train"][..], &["sweep"], &["predict"], &["runs"], &["report"], &["data", "fetch"], &["doctor"]]
-    {
+    let with_examples = [
+        &["train"][..],
+        &["sweep"],
+        &["predict"],
+        &["runs"],
+        &["report"],
+        &["export"],
+        &["import", "mlflow"],
+        &["import", "sagemaker"],
+        &["data", "fetch"],
+        &["doctor"],
+    ];
+    for arguments in with_examples {
         let (help, _, code) = run(glisten().args(arguments).arg("--help"));
         assert_eq!(code, Some(0));
         assert!(help.contains("Example"), "{arguments:?}: {help}");

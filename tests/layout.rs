@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order data flows; a module may use those before it.
-const MODULES: [&str; 7] = ["data", "model", "select", "track", "train", "analytics", "report"];
+const MODULES: [&str; 8] = ["data", "model", "select", "track", "train", "analytics", "exchange", "report"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

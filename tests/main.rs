@@ -12,6 +12,7 @@ mod data_images; // folders of images, NumPy arrays, CIFAR-100 and EMNIST
 mod data_options; // class imbalance, label noise, and data sets as sweep files name them
 mod data_splits; // train, validation and test
 mod data_tables; // tables: CSV, Parquet, dataframes
+mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for

@@ -289,6 +289,7 @@ fn a_run_of_another_tracker_keeps_its_past() {
         parameters: BTreeMap::from([("fraction".to_owned(), Parameter::Number(0.3))]),
         tags: BTreeMap::from([("owner".to_owned(), "me".to_owned())]),
         environment: BTreeMap::from([("git_commit".to_owned(), Parameter::from("abc"))]),
+        statistics: BTreeMap::new(),
     };
     let run = study.import_run("old", &past).unwrap();
     run.log_batch_at(&[("loss", 1, 0.5, 1_600_000_001_000), ("loss", 2, 0.25, 1_600_000_002_000)]).unwrap();

@@ -1,6 +1,7 @@
 //! The commands: each parses its arguments, calls the library and prints what came of it.
 
 mod doctor;
+mod exchange;
 mod experiment;
 mod predict;
 mod progress;
@@ -44,6 +45,11 @@ enum Command {
     Runs(experiment::RunsArguments),
     /// Write the report of an experiment as one HTML file
     Report(experiment::ReportArguments),
+    /// Write an experiment for other tools: Parquet, CSV, JSON lines, TensorBoard, an MLflow server
+    Export(exchange::ExportArguments),
+    /// Import the runs of another tracker: an MLflow folder, a CSV from SageMaker
+    #[command(subcommand)]
+    Import(exchange::ImportCommand),
     /// Data sets: fetch them into the cache
     #[command(subcommand)]
     Data(DataCommand),
@@ -114,6 +120,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Predict(arguments) => arguments.run(),
         Command::Runs(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
+        Command::Export(arguments) => arguments.run(),
+        Command::Import(command) => command.run(),
         Command::Data(DataCommand::Fetch { name, from, offline }) => fetch(&name, from, offline),
         Command::Doctor(arguments) => arguments.run(),
     };

@@ -6,12 +6,13 @@ use rusqlite::params;
 
 use super::experiment::check_name;
 use super::life::{free_name, set_environment, set_parameters};
+use super::metrics::keep_statistics;
 use super::run::Status;
-use super::{Experiment, Parameter, Run};
+use super::{Experiment, MetricStats, Parameter, Run};
 use crate::error::{Error, Result};
 
 /// A run that another program kept. Its metrics are logged by [`Run::log_batch_at`] afterwards.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportedRun {
     /// How it ended. A run that was at work when it was exported is no longer known to be: not [`Status::Running`].
     pub status: Status,
@@ -29,6 +30,8 @@ pub struct ImportedRun {
     pub tags: BTreeMap<String, String>,
     /// What it recorded of its surroundings.
     pub environment: BTreeMap<String, Parameter>,
+    /// What is known of metrics whose values are not: they have these statistics, and no points.
+    pub statistics: BTreeMap<String, MetricStats>,
 }
 
 impl Experiment {
@@ -41,7 +44,8 @@ impl Experiment {
     pub fn import_run(&self, name: &str, run: &ImportedRun) -> Result<Run> {
         check_name("run name", name)?;
         let names = run.parameters.keys().chain(run.tags.keys()).chain(run.environment.keys());
-        names.into_iter().try_for_each(|name| check_name("name of a parameter or a tag", name))?;
+        let names = names.chain(run.statistics.keys());
+        names.into_iter().try_for_each(|name| check_name("name of a parameter, tag or metric", name))?;
         if run.status == Status::Running {
             return Err(Error::argument("status of an imported run", "one that is not at work", "running"));
         }
@@ -61,6 +65,9 @@ impl Experiment {
                 transaction
                     .prepare_cached("INSERT INTO tags (run, name, value) VALUES (?, ?, ?)")?
                     .execute(params![id, name, value])?;
+            }
+            for (name, stats) in &run.statistics {
+                keep_statistics(transaction, id, name, stats)?;
             }
             Ok((id, name))
         })?;

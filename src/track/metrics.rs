@@ -158,6 +158,17 @@ fn series(transaction: &Transaction<'_>, run: i64, name: &str) -> rusqlite::Resu
     Ok(Series::new(transaction.last_insert_rowid()))
 }
 
+/// Keeps the statistics of a metric whose values are not known.
+pub(super) fn keep_statistics(
+    transaction: &Transaction<'_>,
+    run: i64,
+    name: &str,
+    stats: &MetricStats,
+) -> rusqlite::Result<()> {
+    let series = series(transaction, run, name)?;
+    Series { stats: *stats, last_step: 0, ..series }.keep(transaction)
+}
+
 /// Makes the statistics of a series anew from its points.
 pub(super) fn recompute(transaction: &Transaction<'_>, key: i64) -> rusqlite::Result<()> {
     let mut series = Series::new(key);

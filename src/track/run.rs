@@ -11,9 +11,10 @@ use crate::error::{Error, Result};
 use crate::select::Selection;
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Status {
     /// It was made, and nobody has started it yet.
+    #[default]
     Created,
     /// It is at work.
     Running,

@@ -10,6 +10,7 @@ use crate::folders::{self, Folders};
 use crate::{process, say};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+const TRACKERS: &str = include_str!("trackers-requirements.txt");
 
 /// The environment's folder. Another list of requirements gets another folder.
 pub(crate) fn folder(folders: &Folders) -> PathBuf {
@@ -27,6 +28,24 @@ pub(crate) fn is_complete(folders: &Folders) -> bool {
 /// If venv or pip fails.
 pub(crate) fn provide(folders: &Folders) -> Result<PathBuf> {
     own(&folders.target.join("python")).provide("installing JupyterLab and nbclient")
+}
+
+/// Whether the environment of [`provide_trackers`] is whole.
+pub(crate) fn has_trackers(folders: &Folders) -> bool {
+    trackers(&folders.target.join("trackers")).is_complete()
+}
+
+/// Makes the environment with the trackers that the tests of exports and imports talk to, MLflow and TensorBoard, unless it
+/// is whole, and returns its Python.
+///
+/// # Errors
+/// If venv or pip fails.
+pub(crate) fn provide_trackers(folders: &Folders) -> Result<PathBuf> {
+    trackers(&folders.target.join("trackers")).provide("installing MLflow and TensorBoard for the tests")
+}
+
+fn trackers(place: &Path) -> Environment<'_> {
+    Environment { place, requirements: TRACKERS, without_dependencies: true }
 }
 
 fn own(place: &Path) -> Environment<'_> {

@@ -14,7 +14,7 @@ use crate::folders::Folders;
 use crate::plan::Step;
 use crate::process::{self, Guarded};
 use crate::setup::Ready;
-use crate::{ci, say, setup};
+use crate::{ci, python, say, setup};
 
 /// Numbers of tests.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,11 @@ pub(crate) fn run(folders: &Folders, full: bool, filter: &[String]) -> Result<()
         if full { 7200.0 } else { 600.0 },
         2,
     ));
+    if !python::has_trackers(folders) {
+        then.insert(0, Step::new("MLflow and TensorBoard, for the tests alone: download 70 MB", 60.0));
+    }
     let ready = setup::whole(folders, then)?;
+    let trackers = python::provide_trackers(folders)?;
     let browser = browser();
     let mut failed: Vec<String> = Vec::new();
     if everything {
@@ -68,8 +72,15 @@ pub(crate) fn run(folders: &Folders, full: bool, filter: &[String]) -> Result<()
     say::step("tests");
     let skip_log = folders.target.join("skipped.txt");
     fs::write(&skip_log, "").with_context(|| format!("cannot write {}", skip_log.display()))?;
-    let environment =
-        Environment { folders, ready: &ready, browser: browser.as_deref().ok(), skip_log: &skip_log, full };
+    let browser_found = browser.as_deref().ok();
+    let environment = Environment {
+        folders,
+        ready: &ready,
+        trackers: &trackers,
+        browser: browser_found,
+        skip_log: &skip_log,
+        full,
+    };
     let mut counts = Counts::default();
     let mut ignored = Vec::new();
     run_tests(&environment, filter, &mut counts, &mut ignored, &mut failed)?;
@@ -107,6 +118,8 @@ pub(crate) fn run(folders: &Folders, full: bool, filter: &[String]) -> Result<()
 struct Environment<'a> {
     folders: &'a Folders,
     ready: &'a Ready,
+    /// The Python that has MLflow and TensorBoard.
+    trackers: &'a Path,
     browser: Option<&'a Path>,
     skip_log: &'a Path,
     full: bool,
@@ -118,6 +131,7 @@ impl Environment<'_> {
         cargo.env("GLISTEN_BUNDLE", &self.ready.bundle);
         cargo.env("GLISTEN_KERNEL", self.folders.program("glisten-kernel")?);
         cargo.env("GLISTEN_TEST_PYTHON", &self.ready.python);
+        cargo.env("GLISTEN_TEST_TRACKERS", self.trackers);
         cargo.env("GLISTEN_SKIPPED", self.skip_log);
         cargo.env("JUPYTER_PREFER_ENV_PATH", "1").env_remove("JUPYTER_PATH");
         match self.browser {
