@@ -32,7 +32,7 @@ impl Terminal {
         let none = std::ptr::null_mut();
         // SAFETY: the two numbers are filled where it returns 0, and are files of nobody else.
         let (master, slave) = unsafe {
-            assert_eq!(libc::openpty(&mut master, &mut slave, none, none.cast(), &mut size), 0);
+            assert_eq!(libc::openpty(&mut master, &mut slave, none, none.cast(), &raw mut size), 0);
             (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave))
         };
         let end = || slave.try_clone().unwrap();

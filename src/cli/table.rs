@@ -84,7 +84,7 @@ impl Table {
     /// are left out, and a last line says how many.
     pub(super) fn lines(&self, width: Option<usize>) -> Vec<String> {
         const GAP: usize = 2;
-        const NARROWEST: usize = 12;
+        const NARROWEST: usize = 24;
         let mut columns: Vec<Shown> =
             self.names.iter().zip(&self.columns).map(|(name, values)| Shown::of(name, values)).collect();
         let mut n_left_out = 0;
@@ -102,6 +102,7 @@ impl Table {
                     columns.pop();
                     n_left_out += 1;
                 } else {
+                    columns.iter_mut().for_each(|only| only.width = width);
                     break;
                 }
             }
@@ -122,8 +123,8 @@ impl Table {
         lines.extend((0..self.n_rows).map(|row| line(&|column| column.cells[row].clone())));
         if n_left_out > 0 {
             lines.push(format!(
-                "({} more: --columns chooses, --format csv has all)",
-                super::text::count(n_left_out, "column", "columns")
+                "({}: --columns chooses, --format csv has all)",
+                super::text::count(n_left_out, "more column", "more columns")
             ));
         }
         lines
@@ -348,13 +349,12 @@ mod tests {
         for width in 8..140 {
             for line in table.lines(Some(width)) {
                 let is_note = line.starts_with('(');
-                assert!(is_note || measure_text_width(&line) <= width.max(12), "{width}: {line}");
+                assert!(is_note || measure_text_width(&line) <= width, "{width}: {line}");
             }
         }
-        assert!(
-            table.lines(Some(20)).last().unwrap().starts_with("(3 more columns")
-                || table.lines(Some(20)).len() == 3
-        );
+        let narrow = table.lines(Some(20));
+        assert_eq!(narrow[1], format!("{}…{}", "r".repeat(13), "r".repeat(6)));
+        assert!(narrow[2].starts_with("(3 more columns:"), "{narrow:?}");
         assert_eq!(table.lines(None)[1], format!("{}  completed  0.12346  1", "r".repeat(100)));
         assert!(table.lines(Some(130)).iter().all(|line| !line.starts_with('(')), "everything fits");
     }

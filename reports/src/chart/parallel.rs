@@ -125,7 +125,7 @@ fn draw_axis(root: &Root<'_>, layout: &Layout, column: usize, axis: &Axis) -> Dr
     // The title stands above its axis, but within the drawing.
     let half = label_width(&title, LABEL_SIZE) / 2.0;
     let middle = x.max(half + 2.0).min((layout.width - half - 2.0).max(half));
-    let row = if layout.is_staggered && column % 2 == 0 { TITLE_ROW } else { 0.0 };
+    let row = if layout.is_staggered && column.is_multiple_of(2) { TITLE_ROW } else { 0.0 };
     let at = (middle, layout.top - 10.0 - row);
     text(root, &title, at, TEXT, LABEL_SIZE, (HPos::Center, VPos::Bottom))?;
     if row > 0.0 {
