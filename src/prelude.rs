@@ -1,6 +1,6 @@
 //! What a notebook cell sees without importing anything, and what a program of one's own starts with.
 
-pub use crate::analytics::{Chart, ExperimentAnalytics, RunsExt, Search, SortOrder};
+pub use crate::analytics::{Chart, ChartExt, ExperimentAnalytics, RunsExt, Search, SortOrder};
 pub use crate::data::{
     Channels, ClassImbalance, DataSpec, Dataset, Draw, Examples, ImageOptions, InputShape, LabelNoise,
     Missing, Split, Splits, TableOptions, TableSchema, TargetKind, Task, Unseen,

@@ -14,22 +14,27 @@ fn run(command: &mut Command) -> (String, String, Option<i32>) {
 fn help_of_every_command_has_an_example() {
     let (help, _, code) = run(glisten().arg("--help"));
     assert_eq!(code, Some(0));
-    for command in ["train", "sweep", "predict", "runs", "report", "export", "import", "data", "doctor"] {
+    for command in [
+        "train", "sweep", "predict", "runs", "logs", "watch", "report", "export", "import", "delete", "data",
+        "doctor",
+    ] {
         assert!(help.contains(command), "{help}");
     }
-    let with_examples = [
+    for arguments in [
         &["train"][..],
         &["sweep"],
         &["predict"],
         &["runs"],
+        &["logs"],
+        &["watch"],
         &["report"],
         &["export"],
         &["import", "mlflow"],
         &["import", "sagemaker"],
+        &["delete"],
         &["data", "fetch"],
         &["doctor"],
-    ];
-    for arguments in with_examples {
+    ] {
         let (help, _, code) = run(glisten().args(arguments).arg("--help"));
         assert_eq!(code, Some(0));
         assert!(help.contains("Example"), "{arguments:?}: {help}");
@@ -75,7 +80,10 @@ fn train_runs_and_report_on_real_data() {
     assert!(text.contains("glister 30 % seed 0") && text.contains("completed"), "{text}");
     let (csv, _, _) = run(glisten().args(["runs", "small", "--csv"]));
     assert_eq!(csv.lines().count(), 4, "{csv}");
-    assert!(csv.starts_with("run,experiment,status,strategy,fraction,seed,"), "{csv}");
+    assert!(
+        csv.starts_with("run,") && csv.contains(",fraction,") && csv.contains("validation:accuracy.max"),
+        "{csv}"
+    );
     let (text, errors, code) = run(glisten().args(["report", "small", "-o", "small.html"]));
     assert_eq!(code, Some(0), "{errors}");
     assert!(text.contains("small.html"), "{text}");
@@ -84,8 +92,10 @@ fn train_runs_and_report_on_real_data() {
         html.contains("GLISTER beside fresh random") && !html.contains("Fresh random is missing"),
         "{html}"
     );
-    let (text, _, _) = run(glisten().arg("runs"));
-    assert_eq!(text, "small: 3 runs\n");
+    let (text, _, _) = run(glisten().args(["runs", "--csv"]));
+    let (header, line) = text.trim_end().split_once('\n').unwrap();
+    assert_eq!(header, "experiment,runs,running,completed,failed,stopped,created");
+    assert!(line.starts_with("small,3,0,3,0,0,"), "{text}");
 }
 
 /// Two threads, as users have them: the sums of a reduction must not depend on which thread came first.

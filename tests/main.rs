@@ -4,8 +4,11 @@ mod analytics; // runs as tables: types, order, columns, what differs
 mod analytics_parity; // statistics beside NumPy's, tables beside SageMaker's ExperimentAnalytics
 mod analytics_search; // searching runs: SageMaker's grammar, the short form, what does not fit
 mod analytics_syntax; // the text of a search: mistakes, and back and forth
+mod charts; // any columns as charts
 mod checkpoint; // killed at any moment, resumed, and checkpoints that cannot be written or used
 mod cli; // the `glisten` program as its users call it
+mod cli_runs; // `glisten runs` and `glisten logs`: every format, filters, following another process
+mod cli_watch; // `glisten watch` and `glisten runs --follow` on a terminal
 mod data_fetch; // fetching, and every way it can go wrong
 mod data_files; // reading and fetching data sets, and ten kinds of broken files
 mod data_images; // folders of images, NumPy arrays, CIFAR-100 and EMNIST

@@ -27,8 +27,8 @@ pub enum Error {
         /// Which of the two input tables: `runs` or `metrics`.
         table: &'static str,
         /// The column's name.
-        column: &'static str,
-        /// The names of the columns that are there.
+        column: String,
+        /// The names of the columns that are there, those first that are most like it.
         found: String,
     },
     /// Polars refused an operation on the input.

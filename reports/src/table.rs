@@ -1,11 +1,11 @@
 //! Reads the two input tables into plain structs, forgiving about number types and missing columns.
 
 use crate::error::{Error, Result};
-use crate::wording::FULL;
+use crate::wording::{self, FULL};
 use polars::prelude::{Column, DataFrame, DataType};
 use std::collections::BTreeMap;
 
-const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 const METRICS: &str = "metrics";
 
 /// Beside data set, model and epochs: what runs must share to be compared, where the table has it.
@@ -159,11 +159,7 @@ pub(crate) fn read_series(table: &DataFrame, metric: &str) -> Result<Vec<Series>
         return Ok(Vec::new());
     }
     let required = |name: &'static str, found: bool| {
-        if found {
-            Ok(())
-        } else {
-            Err(Error::MissingColumn { table: METRICS, column: name, found: names_of(table) })
-        }
+        if found { Ok(()) } else { Err(missing(table, METRICS, name)) }
     };
     let (runs, metrics) = (strings(table, METRICS, "run")?, strings(table, METRICS, "metric")?);
     let (steps, values) = (numbers(table, METRICS, "step")?, numbers(table, METRICS, "value")?);
@@ -239,10 +235,16 @@ fn find<'a>(table: &'a DataFrame, name: &str) -> Option<&'a Column> {
     table.column(name).ok()
 }
 
-fn names_of(table: &DataFrame) -> String {
-    let names: Vec<String> =
-        table.get_column_names().iter().take(20).map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "no column".to_owned() } else { names.join(", ") }
+/// The error for a column that is not there, with the twenty that are most like it.
+pub(crate) fn missing(table: &DataFrame, which: &'static str, column: &str) -> Error {
+    let lower = column.to_lowercase();
+    let likeness = |name: &str| strsim::jaro_winkler(&lower, &name.to_lowercase());
+    let mut names: Vec<&str> = table.get_column_names().into_iter().map(|name| name.as_str()).collect();
+    names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    let found: Vec<String> =
+        names.into_iter().take(20).map(|name| format!("`{}`", wording::shorten(name, 80))).collect();
+    let found = if found.is_empty() { "no column".to_owned() } else { found.join(", ") };
+    Error::MissingColumn { table: which, column: wording::shorten(column, 80), found }
 }
 
 fn strings(table: &DataFrame, which: &'static str, name: &str) -> Result<Texts> {
@@ -271,6 +273,6 @@ fn numbers(table: &DataFrame, which: &'static str, name: &str) -> Result<Numbers
     Ok(Some(number.f64()?.iter().collect()))
 }
 
-fn wrong(table: &'static str, column: &str, expected: &'static str, found: &DataType) -> Error {
+pub(crate) fn wrong(table: &'static str, column: &str, expected: &'static str, found: &DataType) -> Error {
     Error::Column { table, column: column.to_owned(), expected, found: format!("{found:?}") }
 }

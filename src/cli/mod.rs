@@ -1,11 +1,19 @@
 //! The commands: each parses its arguments, calls the library and prints what came of it.
 
+mod delete;
 mod doctor;
 mod exchange;
-mod experiment;
+mod follow;
+mod logs;
 mod predict;
 mod progress;
+mod report;
+mod runs;
+mod screen;
+mod table;
+mod text;
 mod train;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +33,7 @@ use glisten::{device, interrupt};
   glisten data fetch fashion-mnist
   glisten train fashion-mnist --strategy glister --fraction 0.3 --epochs 10
   glisten sweep notebooks/sweeps/how-much-data.toml
+  glisten watch how-much-data
   glisten runs how-much-data --sort-by validation:accuracy.max
   glisten report how-much-data -o report.html"
 )]
@@ -41,15 +50,21 @@ enum Command {
     Sweep(train::SweepArguments),
     /// Predict a data set's test set with a saved model: accuracy, confusion matrix, probabilities
     Predict(predict::PredictArguments),
-    /// Show the runs of an experiment, or the experiments there are
-    Runs(experiment::RunsArguments),
+    /// Show the experiments there are, or their runs: filtered, sorted, as a table, CSV or JSON, once or as they change
+    Runs(runs::RunsArguments),
+    /// Print what a run has logged, and go on while it trains
+    Logs(logs::LogsArguments),
+    /// Watch an experiment's runs at work: progress, metrics, curves, time left
+    Watch(watch::WatchArguments),
     /// Write the report of an experiment as one HTML file
-    Report(experiment::ReportArguments),
+    Report(report::ReportArguments),
     /// Write an experiment for other tools: Parquet, CSV, JSON lines, TensorBoard, an MLflow server
     Export(exchange::ExportArguments),
     /// Import the runs of another tracker: an MLflow folder, a CSV from SageMaker
     #[command(subcommand)]
     Import(exchange::ImportCommand),
+    /// Delete an experiment, or runs of it, with everything that was kept of them
+    Delete(delete::DeleteArguments),
     /// Data sets: fetch them into the cache
     #[command(subcommand)]
     Data(DataCommand),
@@ -119,16 +134,24 @@ pub(crate) fn main() -> ExitCode {
         Command::Sweep(arguments) => arguments.run(),
         Command::Predict(arguments) => arguments.run(),
         Command::Runs(arguments) => arguments.run(),
+        Command::Logs(arguments) => arguments.run(),
+        Command::Watch(arguments) => arguments.run(),
         Command::Report(arguments) => arguments.run(),
         Command::Export(arguments) => arguments.run(),
         Command::Import(command) => command.run(),
+        Command::Delete(arguments) => arguments.run(),
         Command::Data(DataCommand::Fetch { name, from, offline }) => fetch(&name, from, offline),
         Command::Doctor(arguments) => arguments.run(),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{} {error}", console::style("error:").red().bold());
+            // An error may quote a name, and a name may hold anything.
+            eprintln!(
+                "{} {}",
+                console::style("error:").red().bold(),
+                text::printable_lines(&error.to_string())
+            );
             let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
             ExitCode::from(if stopped { 130 } else { 1 })
         }

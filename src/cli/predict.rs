@@ -8,7 +8,7 @@ use glisten::device;
 use glisten::train::TrainedModel;
 use polars::prelude::{CsvWriter, SerWriter};
 
-use super::experiment;
+use super::table::{Format, Table};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -56,7 +56,7 @@ impl PredictArguments {
             n_right += matrix.column(class)?.i64()?.get(at).unwrap_or(0);
         }
         println!("accuracy {:.2} % of {} samples", 100.0 * n_right as f64 / test.len() as f64, test.len());
-        experiment::print_table(&matrix);
+        Table::of(&matrix)?.print(Format::Table)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,10 +7,10 @@ use glisten::data::{DataSpec, Split};
 use glisten::select::Select;
 use glisten::track::Experiment;
 use glisten::train::{Augment, Precision, Schedule, Sgd, Sweep, Trainer};
-use glisten::{analytics, device, model};
+use glisten::{device, model};
 use glisten_reports::Options;
 
-use super::{StoreArguments, experiment};
+use super::{StoreArguments, report, runs};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -242,15 +242,14 @@ impl SweepArguments {
         let fitted = sweep.run(&store, Some(device))?;
         let n_reused = fitted.iter().filter(|fitted| fitted.reused).count();
         println!("{} runs, {n_reused} of them complete before", fitted.len());
-        let runs = analytics::runs(&store, Some(&sweep.experiment))?;
-        experiment::print_runs(&experiment::sorted(&runs, None)?, None)?;
+        runs::print_best_first(&store, &sweep.experiment)?;
         let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
             let options = Options { published: sweep.published.clone(), ..Default::default() };
             println!("report: {}", done.report_with(path, &options)?);
         }
         if let Some(path) = &self.json {
-            experiment::write_figures(path, &done, &sweep.published)?;
+            report::write_figures(path, &done, &sweep.published)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -14,7 +14,7 @@ use plotters::style::{Color, FontStyle, IntoFont, ShapeStyle, TextStyle};
 /// What is drawn within the axes, in the units of the data.
 pub(super) type Plot<'a> = DrawingArea<Canvas<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-const LABEL_SIZE: f64 = 12.0;
+pub(super) const LABEL_SIZE: f64 = 12.0;
 /// Width of a letter over the font size: generous for the usual interface fonts.
 const LETTER: f64 = 0.56;
 
@@ -141,7 +141,7 @@ pub(super) fn empty(root: &Root<'_>, width: f64, height: f64, lines: &[String]) 
     Ok(())
 }
 
-fn paper(root: &Root<'_>, width: f64, height: f64) -> Drawn {
+pub(super) fn paper(root: &Root<'_>, width: f64, height: f64) -> Drawn {
     root.draw(&Rectangle::new([(0, 0), pixel(width, height)], PAPER.carrier().filled()))
 }
 
@@ -191,11 +191,17 @@ pub(super) fn label_width(content: &str, size: f64) -> f64 {
 
 /// A mark of a strategy: its own shape, so that colour is not the only difference.
 pub(super) fn marker(root: &Root<'_>, ink: Ink, at: (f64, f64), radius: f64) -> Drawn {
+    faint_marker(root, ink, at, radius, 1.0)
+}
+
+/// As [`marker`], with what lies beneath shining through.
+pub(super) fn faint_marker(root: &Root<'_>, ink: Ink, at: (f64, f64), radius: f64, opacity: f64) -> Drawn {
     let around = |corners: &[(f64, f64)]| {
         corners.iter().map(|(dx, dy)| pixel(at.0 + dx * radius, at.1 + dy * radius)).collect::<Vec<_>>()
     };
-    let fill = ink.carrier().filled();
-    match ink.colour % 4 {
+    let fill = ink.carrier().mix(opacity).filled();
+    // Shades stand for a number: their order is in the colour, a shape would mislead.
+    match if ink.is_shade() { 2 } else { ink.colour % 4 } {
         2 => root.draw(&Circle::new(pixel(at.0, at.1), (radius * PIXELS_PER_UNIT).round() as u32, fill)),
         3 => root.draw(&Polygon::new(around(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]), fill)),
         0 => root.draw(&Polygon::new(around(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]), fill)),
@@ -207,8 +213,15 @@ pub(super) fn marker(root: &Root<'_>, ink: Ink, at: (f64, f64), radius: f64) -> 
 pub(super) struct Key {
     pub(super) label: String,
     pub(super) ink: Ink,
-    /// Drawn as a line instead of a strategy's mark.
-    pub(super) is_line: bool,
+    pub(super) mark: Mark,
+}
+
+/// How an entry of a legend shows what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    Line,
+    Point,
+    LineWithPoints,
 }
 
 /// Entries in rows from left to right under `top`; gives where the next row would begin.
@@ -219,10 +232,10 @@ pub(super) fn legend_height(keys: &[Key], width: f64) -> f64 {
 pub(super) fn legend(root: &Root<'_>, keys: &[Key], left: f64, top: f64, width: f64) -> Drawn {
     for (key, (x, row)) in keys.iter().zip(place(keys, width)) {
         let (x, y) = (left + x, top + row as f64 * 18.0 + 9.0);
-        if key.is_line {
+        if key.mark != Mark::Point {
             root.draw(&PathElement::new(vec![pixel(x, y), pixel(x + 18.0, y)], line(key.ink, 2.0)))?;
-        } else {
-            root.draw(&PathElement::new(vec![pixel(x, y), pixel(x + 18.0, y)], line(key.ink, 2.0)))?;
+        }
+        if key.mark != Mark::Line {
             marker(root, key.ink, (x + 9.0, y), 4.0)?;
         }
         text(root, &key.label, (x + 24.0, y), key.ink_of_text(), LABEL_SIZE, (HPos::Left, VPos::Center))?;

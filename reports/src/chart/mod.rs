@@ -1,11 +1,16 @@
 //! The charts, each as one self-contained SVG.
 
 mod canvas;
+mod colouring;
 mod frame;
 mod palette;
+mod parallel;
 mod per_step;
+mod scatter;
 mod svg;
 mod thin;
+mod ticks;
+mod variable;
 mod versus_fraction;
 
 pub use svg::Svg;
@@ -51,6 +56,36 @@ pub fn accuracy_versus_fraction(runs: &DataFrame) -> Result<Svg> {
 /// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
 pub fn speedup_versus_fraction(runs: &DataFrame) -> Result<Svg> {
     speedup_of(&summarize(runs)?)
+}
+
+/// Column `y` of any table against column `x`, one mark a row, coloured by a third column where one is named: numbers and
+/// times by shades, anything else a colour each. Positive numbers that span more than two decades are shown by their
+/// logarithm, text as categories. Rows without a finite value of `x` or `y` are left out and counted in the description.
+///
+/// # Errors
+/// [`crate::Error::MissingColumn`] for a column that is not there, naming the nearest; [`crate::Error::Column`] for one that
+/// holds neither numbers, text, times nor true and false.
+pub fn scatter(table: &DataFrame, x: &str, y: &str, colour_by: Option<&str>) -> Result<Svg> {
+    scatter::draw(table, x, y, colour_by)
+}
+
+/// The `columns` of any table as parallel axes, each with its own scale as [`scatter`] has them, and each row as a line
+/// across them, coloured by a column where one is named. Where a row has no finite value its line has a gap. Of more than
+/// 300 rows an even choice is drawn, and the description says so.
+///
+/// # Errors
+/// As [`scatter`].
+pub fn parallel_coordinates(table: &DataFrame, columns: &[&str], colour_by: Option<&str>) -> Result<Svg> {
+    parallel::draw(table, columns, colour_by)
+}
+
+/// Those of `columns` that the table has, that can be drawn and in which its rows differ.
+pub(crate) fn varying<'a>(table: &DataFrame, columns: &[&'a str]) -> Vec<&'a str> {
+    let differs = |name: &str| {
+        let extent = variable::Variable::read(table, name).ok().and_then(|column| column.extent());
+        extent.is_some_and(|(low, high)| low < high)
+    };
+    columns.iter().copied().filter(|name| differs(name)).collect()
 }
 
 pub(crate) fn accuracy_of(summary: &Summary) -> Result<Svg> {

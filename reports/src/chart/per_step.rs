@@ -1,7 +1,8 @@
 //! A metric over its steps, one line a run, labelled where the lines end.
 
 use super::frame::{
-    Axis, Frame, Key, empty, faint_line, label_width, legend, legend_height, marker, pixel, spread, text,
+    Axis, Frame, Key, Mark, empty, faint_line, label_width, legend, legend_height, marker, pixel, spread,
+    text,
 };
 use super::palette::{Ink, QUIET, of_run, of_strategy};
 use super::svg::{About, Drawn, Root, Svg, finish};
@@ -213,7 +214,7 @@ fn keys_of(groups: &[Group<'_>], n_runs: usize) -> Vec<Key> {
             None => group.label.clone(),
         };
         if !keys.iter().any(|key| key.label == label) && keys.len() < MOST_LABELS {
-            keys.push(Key { label, ink: Ink { dash: 0, ..group.ink }, is_line: true });
+            keys.push(Key { label, ink: Ink { dash: 0, ..group.ink }, mark: Mark::Line });
         }
     }
     keys

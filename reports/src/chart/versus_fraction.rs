@@ -1,6 +1,6 @@
 //! Accuracy and speedup against the fraction of the data.
 
-use super::frame::{Axis, Frame, Key, Plot, empty, legend, legend_height, line, marker, pixel};
+use super::frame::{Axis, Frame, Key, Mark, Plot, empty, legend, legend_height, line, marker, pixel};
 use super::palette::{FULL_DATA, Ink, QUIET, of_strategy};
 use super::svg::{About, Drawn, Root, Svg, finish};
 use crate::error::Result;
@@ -40,7 +40,7 @@ pub(super) fn accuracy(setting: Option<&SettingSummary>) -> Result<Svg> {
         keys.push(Key {
             label: format!("Full data {}", wording::accuracy(&full)),
             ink: FULL_DATA,
-            is_line: true,
+            mark: Mark::Line,
         });
     }
     let description = {
@@ -73,7 +73,7 @@ pub(super) fn speedup(setting: Option<&SettingSummary>) -> Result<Svg> {
     let top = (1.05 / smallest).min(high * 2.2).max(high * 1.05).max(1.5);
     let y = Axis::round(low.min(0.0), top, 6, "Speedup over full data, choosing included (×)");
     let mut keys = keys_of(&lines);
-    keys.push(Key { label: "Ideal, 1 ÷ fraction".to_owned(), ink: QUIET.dashed(1), is_line: true });
+    keys.push(Key { label: "Ideal, 1 ÷ fraction".to_owned(), ink: QUIET.dashed(1), mark: Mark::Line });
     let description = format!(
         "{}{} The ideal is 1 ÷ fraction.",
         of_which(setting),
@@ -144,7 +144,11 @@ fn most(estimates: impl Iterator<Item = Estimate>) -> f64 {
 }
 
 fn keys_of(lines: &[Line]) -> Vec<Key> {
-    let key = |line: &Line| Key { label: wording::strategy(&line.strategy), ink: line.ink, is_line: false };
+    let key = |line: &Line| Key {
+        label: wording::strategy(&line.strategy),
+        ink: line.ink,
+        mark: Mark::LineWithPoints,
+    };
     lines.iter().map(key).collect()
 }
 

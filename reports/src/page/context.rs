@@ -36,6 +36,7 @@ pub(super) struct Page {
 
 #[derive(Debug, Serialize)]
 struct Chart {
+    title: String,
     svg: String,
     caption: &'static str,
     is_wide: bool,
@@ -112,7 +113,13 @@ struct RunCell {
 }
 
 impl Page {
-    pub(super) fn new(summary: &Summary, runs: &[Run], charts: &[Svg; 3], options: &Options) -> Self {
+    pub(super) fn new(
+        summary: &Summary,
+        runs: &[Run],
+        charts: &[Svg; 3],
+        more_charts: &[(Svg, &'static str)],
+        options: &Options,
+    ) -> Self {
         let several = summary.settings.len() > 1;
         let has_intervals = summary.settings.first().is_some_and(|setting| {
             setting.rows.iter().any(|row| row.accuracy.is_some_and(|accuracy| accuracy.half_width.is_some()))
@@ -126,11 +133,16 @@ impl Page {
             "Training steps and choosing, full data ÷ subset; the lower line is full data itself, 1 ×.",
             "One line a run, measured after each epoch. Within a strategy, solid is the largest fraction.",
         ];
-        let charts = charts
-            .iter()
-            .zip(captions)
-            .enumerate()
-            .map(|(i, (svg, caption))| Chart { svg: svg.as_str().to_owned(), caption, is_wide: i == 2 })
+        let usual = charts.iter().zip(captions).enumerate();
+        let chart = |svg: &Svg, caption, is_wide| Chart {
+            title: svg.title().to_owned(),
+            svg: svg.as_str().to_owned(),
+            caption,
+            is_wide,
+        };
+        let charts = usual
+            .map(|(i, (svg, caption))| chart(svg, caption, i == 2))
+            .chain(more_charts.iter().map(|(svg, caption)| chart(svg, caption, true)))
             .collect();
         let n_not_completed = summary.n_runs - summary.n_completed;
         let counted = if n_not_completed == 0 {

@@ -48,7 +48,7 @@ pub fn render(runs: &DataFrame, metrics: &DataFrame, options: &Options) -> Resul
         chart::speedup_of(&summary)?,
         chart::per_step_of(metrics, &rows, shown)?,
     ];
-    let page = Page::new(&summary, &rows, &charts, options);
+    let page = Page::new(&summary, &rows, &charts, &charts_of_any_columns(runs)?, options);
 
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -56,4 +56,51 @@ pub fn render(runs: &DataFrame, metrics: &DataFrame, options: &Options) -> Resul
     environment.add_template("report.html", TEMPLATE)?;
     environment.add_global("style", minijinja::Value::from_safe_string(STYLE.to_owned()));
     Ok(environment.get_template("report.html")?.render(minijinja::value::Serde(page))?)
+}
+
+/// What a table of runs may vary in, beside the data.
+const PARAMETERS: [&str; 18] = [
+    "strategy",
+    "fraction",
+    "seed",
+    "dataset",
+    "model",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "precision",
+    "label_smoothing",
+    "clip_grad_norm",
+    "crop_padding",
+    "select_every",
+    "kappa",
+    "pool",
+];
+
+/// Charts that only some tables have something for, with their captions: what the runs took and reached, and how what they
+/// reached hangs together with the parameters in which they differ.
+fn charts_of_any_columns(runs: &DataFrame) -> Result<Vec<(chart::Svg, &'static str)>> {
+    const SECONDS: &str = "run:seconds.last";
+    let reached = ["test:accuracy.last", "validation:accuracy.max"];
+    let Some(reached) = chart::varying(runs, &reached).first().copied() else { return Ok(Vec::new()) };
+    let mut charts = Vec::new();
+    if chart::varying(runs, &[SECONDS]).len() == 1 {
+        let strategy = chart::varying(runs, &["strategy"]).first().copied();
+        charts.push((
+            chart::scatter(runs, SECONDS, reached, strategy)?,
+            "One mark a run: the seconds it took from its start to its end, and what it reached.",
+        ));
+    }
+    let mut columns = chart::varying(runs, &PARAMETERS);
+    if columns.len() >= 2 {
+        columns.push(reached);
+        charts.push((
+            chart::parallel_coordinates(runs, &columns, Some(reached))?,
+            "One line a run, over the parameters in which the runs differ; the warmer, the more accurate.",
+        ));
+    }
+    Ok(charts)
 }
