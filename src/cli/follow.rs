@@ -36,6 +36,9 @@ pub(super) struct Follower {
     /// When a run was last seen at work; none before the first one was.
     seen_at_work: Option<Instant>,
     looked_for_dead_runs: Instant,
+    /// When the last change was told, and until when the next one waits.
+    told: Option<Instant>,
+    not_before: Instant,
 }
 
 impl Follower {
@@ -48,6 +51,8 @@ impl Follower {
             n_at_work: 0,
             seen_at_work: None,
             looked_for_dead_runs: Instant::now(),
+            told: None,
+            not_before: Instant::now(),
         };
         follower.look()?;
         Ok(follower)
@@ -60,14 +65,20 @@ impl Follower {
 
     /// Comes back when something was written, when `is_due` says so, or when all is over.
     pub(super) fn next(&mut self, is_due: &mut dyn FnMut() -> bool) -> glisten::Result<Event> {
+        if let Some(told) = self.told.take() {
+            // Reading ten thousand runs takes its time: half of it at most is spent so, however much is written.
+            self.not_before = Instant::now() + told.elapsed();
+        }
         loop {
             if interrupt::requested() {
                 return Ok(Event::Interrupted);
             }
-            let version = self.store.data_version()?;
+            let is_waiting = Instant::now() < self.not_before;
+            let version = if is_waiting { self.version } else { self.store.data_version()? };
             if version != self.version {
                 self.version = version;
                 self.look()?;
+                self.told = Some(Instant::now());
                 return Ok(Event::Changed);
             }
             if self.looked_for_dead_runs.elapsed() >= DEAD_RUNS && self.n_at_work > 0 {
@@ -81,7 +92,10 @@ impl Follower {
             }
             if self.n_at_work > 0 {
                 self.seen_at_work = Some(Instant::now());
-            } else if !self.is_forever && self.seen_at_work.is_none_or(|seen| seen.elapsed() >= PAUSE) {
+            } else if !is_waiting
+                && !self.is_forever
+                && self.seen_at_work.is_none_or(|seen| seen.elapsed() >= PAUSE)
+            {
                 return Ok(Event::Ended);
             }
             if is_due() {

@@ -123,10 +123,18 @@ impl StoreArguments {
 /// Parses the arguments and does what they say.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    spin_shortly();
+    let computes = matches!(
+        arguments.command,
+        Command::Train(_) | Command::Sweep(_) | Command::Predict(_) | Command::Doctor(_)
+    );
+    if computes {
+        spin_shortly();
+    }
     // SAFETY: the default action; `glisten runs | head` is to end quietly, as other programs do.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    device::open_cuda();
+    if computes {
+        device::open_cuda();
+    }
     stop_on_ctrl_c();
     progress::install();
     let outcome = match arguments.command {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use glisten::Error;
 use glisten::analytics::{ExperimentAnalytics, RunsExt, Search, SortOrder};
 use glisten::track::{Experiment, Status, Store};
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
@@ -147,22 +148,27 @@ impl RunsArguments {
             let json = std::fs::read_to_string(path).map_err(|error| at(&error))?;
             query = query.search(Search::from_json(&json).map_err(|error| at(&error))?)?;
         }
-        let sort_by = match &self.sort_by {
-            Some(column) => column,
-            None if query.runs()?.column_named(USUAL).is_ok() => USUAL,
-            None => "created",
-        };
-        let order = if self.ascending || (!self.descending && lowest_is_best(sort_by)) {
+        Ok(query.sort_order(self.order(self.sort_by.as_deref().unwrap_or(USUAL))))
+    }
+
+    fn order(&self, sort_by: &str) -> SortOrder {
+        if self.ascending || (!self.descending && lowest_is_best(sort_by)) {
             SortOrder::Ascending
         } else {
             SortOrder::Descending
-        };
-        Ok(query.sort_by(sort_by).sort_order(order))
+        }
     }
 
     /// The rows to show.
     fn rows(&self, query: &ExperimentAnalytics) -> anyhow::Result<DataFrame> {
-        let runs = query.runs()?;
+        let runs = match &self.sort_by {
+            Some(column) => query.clone().sort_by(column).runs()?,
+            None => match query.clone().sort_by(USUAL).runs() {
+                // No run has come so far: the latest first.
+                Err(Error::NotFound { .. }) => query.clone().sort_by("created").runs()?,
+                runs => runs?,
+            },
+        };
         Ok(self.limit.map_or_else(|| runs.clone(), |limit| runs.head(Some(limit))))
     }
 

@@ -118,10 +118,11 @@ fn restore() {
         let settings = KEYBOARD.load(Ordering::SeqCst);
         // SAFETY: write and tcsetattr may be called from a signal handler; the settings, where there are any, are never freed.
         unsafe {
-            libc::write(1, CLOSE.as_ptr().cast(), CLOSE.len());
+            // The keyboard first: whoever sees the screen close may type.
             if !settings.is_null() {
                 libc::tcsetattr(0, libc::TCSANOW, settings);
             }
+            libc::write(1, CLOSE.as_ptr().cast(), CLOSE.len());
         }
     }
 }
@@ -167,4 +168,46 @@ fn silence_keyboard() -> Option<libc::termios> {
     silent.c_cc[libc::VSUSP] = libc::_POSIX_VDISABLE;
     // SAFETY: the settings are whole.
     (unsafe { libc::tcsetattr(0, libc::TCSANOW, &raw const silent) } == 0).then_some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::{CLOSE, OPEN, Screen};
+
+    const CHILD: &str = "GLISTEN_TEST_SCREEN";
+
+    /// Not a test of its own: it panics with an open screen.
+    #[test]
+    #[ignore = "started by another test"]
+    fn child_that_panics() {
+        if std::env::var_os(CHILD).is_some() {
+            let _screen = Screen::open().unwrap();
+            panic!("on purpose");
+        }
+    }
+
+    #[test]
+    fn the_terminal_is_given_back_before_a_panic_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        let file = std::fs::File::create(&path).unwrap();
+        let child = "cli::screen::tests::child_that_panics";
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", child, "--nocapture", "--include-ignored"])
+            .env(CHILD, "1")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .status()
+            .unwrap();
+        assert!(!status.success());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let close = std::str::from_utf8(CLOSE).unwrap();
+        let [opened, closed, told] = [OPEN, close, "on purpose"]
+            .map(|part| text.find(part).unwrap_or_else(|| panic!("{part:?} in {text:?}")));
+        assert!(opened < closed && closed < told, "{text:?}");
+        assert_eq!(text.matches(close).count(), 1, "{text:?}");
+    }
 }
