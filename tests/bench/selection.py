@@ -7,9 +7,12 @@ function, in double precision.
 What CORDS is given, in its favour: everything in memory, batches of 1,000 by one index operation each (its examples use 20 to
 128; it grows its gradients by one `cat` a batch), a model that hands out features and logits computed before. Budgets are multiples of its 15 rounds:
 it takes int(budget / 15) a round, too many or, below 15, none for ever. Its Stochastic is stopped after the first picks, and its
-time for all of them is what came before the first pick, plus as many times the mean time of those.
+time for all of them is what came before the first pick, plus as many times the mean time of those. In place of drawing samples of its
+own it is handed those that Glisten drew: after a few picks, what luck the draws had would differ by more than any difference
+between the two that choose from them.
 """
 
+import bisect
 import json
 import os
 import pathlib
@@ -94,7 +97,6 @@ class Enough(Exception):
 def serve_cords(limit_bytes: int) -> None:
     """Answers requests on stdin, one line of JSON each, as `selection.rs` does."""
     import logging
-    import random
     import resource
     import types
 
@@ -108,7 +110,22 @@ def serve_cords(limit_bytes: int) -> None:
         stub = types.ModuleType(name)
         stub.__path__ = [os.path.join(os.path.dirname(cords.__file__), *name.split(".")[1:])]
         sys.modules[name] = stub
+    from cords.selectionstrategies.SL import glisterstrategy
     from cords.selectionstrategies.SL.glisterstrategy import GLISTERStrategy
+
+    class Samples:
+        """In the place of the module `random`: hands out samples that were drawn before."""
+
+        def __init__(self, samples):
+            self.samples = iter(samples)
+
+        def sample(self, population, k):
+            """The next sample, without those that are in the population no more; that, a list, is in ascending order."""
+            assert isinstance(population, list)
+            drawn = next(self.samples)
+            assert len(drawn) == k, f"a sample of {len(drawn)} where CORDS asks for {k}"
+            places = [bisect.bisect_left(population, index) for index in drawn]
+            return [i for i, at in zip(drawn, places) if at < len(population) and population[at] == i]
 
     class Stopped(GLISTERStrategy):
         """CORDS' strategy, stopped after so many picks or seconds; otherwise as it is."""
@@ -178,7 +195,7 @@ def serve_cords(limit_bytes: int) -> None:
         )
         if request["greedy"] == "Stochastic":
             strategy.max_picks, strategy.max_secs = request["max_picks"], request["max_secs"]
-        random.seed(request["seed"])
+            glisterstrategy.random = Samples(request["samples"])
         budget = request["budget"]
         before = start_peak()
         start = time.perf_counter()
@@ -268,9 +285,10 @@ def measure_case(request: dict, ours: Server, theirs: Server | None, problem: di
     n_trials, seed = 1, 0
     while seed < n_trials:
         seed += 1
-        answers = {"ours": ours.ask(request | {"seed": seed})}
+        answers = {"ours": ours.ask(request | {"seed": seed, "n_samples": request["max_picks"]})}
+        samples = answers["ours"].pop("samples", [])
         if theirs:
-            answers["theirs"] = theirs.ask(request | {"seed": seed})
+            answers["theirs"] = theirs.ask(request | {"samples": samples})
             if "failed" in answers["theirs"]:
                 case["failed"] = answers["theirs"]["failed"]
                 del answers["theirs"]

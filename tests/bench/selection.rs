@@ -1,7 +1,8 @@
 //! Our side of `cargo xtask bench selection`: one selection for each line of JSON on stdin, one line of JSON for its result.
 //!
 //! A request names a folder with features, logits and labels of the training and validation samples as `.npy` files, and the
-//! selection's settings. What is timed is the choice; the network's pass is part of neither side.
+//! selection's settings. What is timed is the choice; the network's pass is part of neither side. Asked for `n_samples`, it says as
+//! well which candidates the first so many random samples of the stochastic greedy held, so that CORDS can choose from the same.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use glisten::prelude::*;
 use glisten::select::LastLayer;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tch::Tensor;
 
@@ -66,14 +69,39 @@ fn select(problem: &Problem, request: &Value) -> Result<Value> {
     };
     let linear_layer = request["linear_layer"].as_bool().context("no linear_layer")?;
     let glister = Glister { greedy, eta: number("eta")?, linear_layer, ..Default::default() };
+    let (budget, seed) = (number("budget")? as i64, number("seed")? as u64);
     let rss_before = memory::start_peak()?;
     let start = Instant::now();
-    let budget = number("budget")? as i64;
-    let selection = glister.choose(&problem.train, &problem.validation, budget, number("seed")? as u64)?;
+    let selection = glister.choose(&problem.train, &problem.validation, budget, seed)?;
     let secs = start.elapsed().as_secs_f64();
     let growth_mb = (memory::peak()? - rss_before) / 1e6;
     let indices = Vec::<i64>::try_from(&selection.indices)?;
-    Ok(json!({ "secs": secs, "growth_mb": growth_mb, "indices": indices }))
+    let samples = match (greedy, request["n_samples"].as_u64()) {
+        (Greedy::Stochastic { epsilon }, Some(n_samples)) => {
+            samples(problem.train.labels.size()[0] as usize, epsilon, seed, &indices, n_samples as usize)?
+        }
+        _ => Vec::new(),
+    };
+    Ok(json!({ "secs": secs, "growth_mb": growth_mb, "indices": indices, "samples": samples }))
+}
+
+/// The first samples from which the stochastic greedy made these picks among `n` candidates.
+fn samples(n: usize, epsilon: f64, seed: u64, picks: &[i64], n_samples: usize) -> Result<Vec<Vec<usize>>> {
+    let size = ((n as f64 / picks.len() as f64 * (1.0 / epsilon).ln()) as usize).max(1);
+    let mut draws = ChaCha8Rng::seed_from_u64(seed);
+    let mut left: Vec<usize> = (0..n).collect();
+    let mut samples = Vec::new();
+    for &pick in picks.iter().take(n_samples) {
+        let positions = if size < left.len() {
+            rand::seq::index::sample(&mut draws, left.len(), size).into_vec()
+        } else {
+            (0..left.len()).collect()
+        };
+        samples.push(positions.iter().map(|&position| left[position]).collect());
+        let picked = positions.into_iter().find(|&position| left[position] == pick as usize);
+        left.swap_remove(picked.context("a pick that was not in its sample")?);
+    }
+    Ok(samples)
 }
 
 /// The process's resident memory, by Linux's own account.

@@ -6,16 +6,15 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::vector::{IN_LINE, LANES, Line, best_of_machine, exponentials, multiply_add, sum_of_lanes};
 use crate::error::{Error, Result};
 
-/// Rows of a softmax that are worked on at once, turned over so that vectors go across rows.
-const SOFTMAX_ROWS: usize = 32;
-/// Columns of a product that are worked on at once: two AVX registers.
-const COLUMNS: usize = 16;
-/// Rows of a product that are worked on at once: with 6, twelve sums stay in registers.
+/// Rows of a product that are worked on at once: with 6, twelve registers of sums.
 const ROWS: usize = 6;
 /// Multiply-adds below which another thread is not worth starting.
 const WORTH_A_THREAD: usize = 4_000_000;
+/// What an exponential costs, in multiply-adds, with the turning of its row.
+const EXPONENTIAL: usize = 40;
 /// Multiply-adds of one of libtorch's products above which its threads pay.
 const WORTH_ITS_THREADS: i64 = 100_000_000;
 
@@ -86,8 +85,9 @@ pub(super) fn softmax(logits: &Tensor, n_threads: usize) -> Result<Tensor> {
     let mut probabilities = Tensor::empty(logits.size(), (Kind::Float, Device::Cpu));
     let (from, to) = (floats(&logits)?, floats_mut(&mut probabilities)?);
     let c = c as usize;
-    // An exponential is some ten multiply-adds.
-    in_threads(n_threads, to, c * SOFTMAX_ROWS, 10, |at, to| softmax_rows(&from[at..at + to.len()], to, c));
+    in_threads(n_threads, to, c * IN_LINE, EXPONENTIAL, |at, to| {
+        softmax_rows(&from[at..at + to.len()], to, c)
+    });
     Ok(probabilities)
 }
 
@@ -130,25 +130,6 @@ pub(super) fn gains(
     Ok(gains)
 }
 
-/// Dot products of every row of `rows` `[M, D]` with every row of `others` `[m, D]`, plus 1: `[M, m]`, all `f32` on the CPU.
-///
-/// # Errors
-/// If they are not.
-pub(super) fn products_plus_one(rows: &Tensor, others: &Tensor, n_threads: usize) -> Result<Tensor> {
-    let (rows, others) = (rows.contiguous(), others.contiguous());
-    let (n, d) = rows.size2()?;
-    let m = others.size2()?.0;
-    let (d, k) = (d as usize, m as usize);
-    let mut all = Tensor::empty([n, m], (Kind::Float, Device::Cpu));
-    let from = floats(&rows)?;
-    let columns = pack(floats(&others)?, d);
-    in_threads(n_threads, floats_mut(&mut all)?, ROWS * k, d, |at, all| {
-        let n_rows = all.len() / k;
-        products(&from[at / k * d..][..n_rows * d], d, &columns, k, 1.0, all);
-    });
-    Ok(all)
-}
-
 /// Cuts `to` into parts of whole `unit`s, at most `n_threads`, each for a thread, and has `work` fill each: with the place where the part begins. `cost`
 /// is that of one number in multiply-adds.
 fn in_threads(
@@ -176,71 +157,36 @@ fn in_threads(
     });
 }
 
-/// Rows of `d` numbers as columns: `[panels, d, COLUMNS]`, the last panel filled up with 0.
-fn pack(rows: &[f32], d: usize) -> Vec<f32> {
+/// Rows of `d` numbers as columns: lines `[panels, d]`, the last panel filled up with 0.
+fn pack(rows: &[f32], d: usize) -> Vec<Line> {
     let n_rows = rows.len() / d;
-    let mut packed = vec![0.0; n_rows.div_ceil(COLUMNS) * COLUMNS * d];
+    let mut packed = vec![Line::ZERO; n_rows.div_ceil(IN_LINE) * d];
     for (number, row) in rows.chunks_exact(d).enumerate() {
-        let panel = &mut packed[number / COLUMNS * COLUMNS * d..];
-        for (at, &value) in row.iter().enumerate() {
-            panel[at * COLUMNS + number % COLUMNS] = value;
-        }
+        let panel = &mut packed[number / IN_LINE * d..][..d];
+        panel.iter_mut().zip(row).for_each(|(line, &value)| line.0[number % IN_LINE] = value);
     }
     packed
 }
 
-/// Declares `$name`, which runs `$with::<fused>` as compiled for the best instructions that this machine has.
-macro_rules! best_of_machine {
-    ($name:ident, $avx2:ident, $with:ident, ($($argument:ident: $type:ty),*)) => {
-        fn $name($($argument: $type),*) {
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: the machine has what the function was compiled for.
-                return unsafe { $avx2($($argument),*) };
-            }
-            $with::<{ cfg!(target_arch = "aarch64") }>($($argument),*);
-        }
-
-        #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,fma")]
-        fn $avx2($($argument: $type),*) {
-            $with::<true>($($argument),*);
-        }
-    };
-}
-
 best_of_machine!(softmax_rows, softmax_rows_avx2, softmax_rows_with, (from: &[f32], to: &mut [f32], c: usize));
-best_of_machine!(
-    products,
-    products_avx2,
-    products_with,
-    (rows: &[f32], d: usize, columns: &[f32], k: usize, plus: f32, to: &mut [f32])
-);
 best_of_machine!(
     gains_of_rows,
     gains_of_rows_avx2,
     gains_of_rows_with,
-    (e: &[f32], r: &[f32], g_b: &[f32], columns: &[f32], d: usize, to: &mut [f32])
+    (e: &[f32], r: &[f32], g_b: &[f32], columns: &[Line], d: usize, to: &mut [f32])
 );
 
-/// Products of each row with each of `k` columns, `plus` that.
+/// Products of each row with each of `k` columns.
 #[inline(always)]
-fn products_with<const FUSED: bool>(
-    rows: &[f32],
-    d: usize,
-    columns: &[f32],
-    k: usize,
-    plus: f32,
-    to: &mut [f32],
-) {
+fn products_with<const FUSED: bool>(rows: &[f32], d: usize, columns: &[Line], k: usize, to: &mut [f32]) {
     let n_blocks = rows.len() / d / ROWS;
     let (rows, rest) = rows.split_at(n_blocks * ROWS * d);
     let (to, rest_to) = to.split_at_mut(n_blocks * ROWS * k);
     for (rows, to) in rows.chunks_exact(ROWS * d).zip(to.chunks_exact_mut(ROWS * k)) {
-        block_products::<FUSED, ROWS>(rows, d, columns, k, plus, to);
+        block_products::<FUSED, ROWS>(rows, d, columns, k, to);
     }
     for (row, to) in rest.chunks_exact(d).zip(rest_to.chunks_exact_mut(k)) {
-        block_products::<FUSED, 1>(row, d, columns, k, plus, to);
+        block_products::<FUSED, 1>(row, d, columns, k, to);
     }
 }
 
@@ -248,19 +194,16 @@ fn products_with<const FUSED: bool>(
 fn block_products<const FUSED: bool, const N: usize>(
     rows: &[f32],
     d: usize,
-    columns: &[f32],
+    columns: &[Line],
     k: usize,
-    plus: f32,
     to: &mut [f32],
 ) {
     let rows: [&[f32]; N] = std::array::from_fn(|row| &rows[row * d..][..d]);
-    for (number, panel) in columns.chunks_exact(COLUMNS * d).enumerate() {
-        let panel = &panel.as_chunks::<COLUMNS>().0[..d];
+    for (number, panel) in columns.chunks_exact(d).enumerate() {
         let sums = sums_of_rows::<FUSED, N>(rows, panel);
-        let (from, n_columns) = (number * COLUMNS, COLUMNS.min(k - number * COLUMNS));
+        let (from, n_columns) = (number * IN_LINE, IN_LINE.min(k - number * IN_LINE));
         for (row, sums) in sums.iter().enumerate() {
-            let to = &mut to[row * k + from..][..n_columns];
-            to.iter_mut().zip(sums).for_each(|(to, sum)| *to = sum + plus);
+            to[row * k + from..][..n_columns].copy_from_slice(&sums[..n_columns]);
         }
     }
 }
@@ -271,7 +214,7 @@ fn gains_of_rows_with<const FUSED: bool>(
     e: &[f32],
     r: &[f32],
     g_b: &[f32],
-    columns: &[f32],
+    columns: &[Line],
     d: usize,
     to: &mut [f32],
 ) {
@@ -281,35 +224,32 @@ fn gains_of_rows_with<const FUSED: bool>(
     let blocks = e.chunks(AT_ONCE * d).zip(r.chunks(AT_ONCE * c)).zip(to.chunks_mut(AT_ONCE));
     for ((e, r), to) in blocks {
         let per_class = &mut per_class[..to.len() * c];
-        products_with::<FUSED>(e, d, columns, c, 0.0, per_class);
+        products_with::<FUSED>(e, d, columns, c, per_class);
         for ((per_class, r), to) in per_class.chunks_exact(c).zip(r.chunks_exact(c)).zip(to) {
-            let (p8, p_rest) = per_class.as_chunks::<8>();
-            let ((r8, r_rest), (g8, g_rest)) = (r.as_chunks::<8>(), g_b.as_chunks::<8>());
-            let mut sums = [0.0_f32; 8];
+            let (p8, p_rest) = per_class.as_chunks::<LANES>();
+            let ((r8, r_rest), (g8, g_rest)) = (r.as_chunks::<LANES>(), g_b.as_chunks::<LANES>());
+            let mut sums = [0.0_f32; LANES];
             for ((p, r), g) in p8.iter().zip(r8).zip(g8) {
-                for lane in 0..8 {
+                for lane in 0..LANES {
                     sums[lane] = multiply_add::<FUSED>(p[lane] + g[lane], r[lane], sums[lane]);
                 }
             }
             let rest: f32 = p_rest.iter().zip(r_rest).zip(g_rest).map(|((p, r), g)| (p + g) * r).sum();
-            *to = sums.iter().sum::<f32>() + rest;
+            *to = sum_of_lanes(sums) + rest;
         }
     }
 }
 
-/// For each row, Σ_t row[t]·panel[t]: the sums stay in registers.
+/// For each row, Σ_t row[t]·lines[t]: the sums stay in registers.
 #[inline(always)]
-fn sums_of_rows<const FUSED: bool, const N: usize>(
-    rows: [&[f32]; N],
-    panel: &[[f32; COLUMNS]],
-) -> [[f32; COLUMNS]; N] {
-    let rows = rows.map(|row| &row[..panel.len()]);
-    let mut sums = [[0.0_f32; COLUMNS]; N];
-    for (at, column) in panel.iter().enumerate() {
+fn sums_of_rows<const FUSED: bool, const N: usize>(rows: [&[f32]; N], lines: &[Line]) -> [[f32; IN_LINE]; N] {
+    let rows = rows.map(|row| &row[..lines.len()]);
+    let mut sums = [[0.0_f32; IN_LINE]; N];
+    for (at, Line(line)) in lines.iter().enumerate() {
         for row in 0..N {
             let value = rows[row][at];
-            for lane in 0..COLUMNS {
-                sums[row][lane] = multiply_add::<FUSED>(value, column[lane], sums[row][lane]);
+            for lane in 0..IN_LINE {
+                sums[row][lane] = multiply_add::<FUSED>(value, line[lane], sums[row][lane]);
             }
         }
     }
@@ -317,58 +257,18 @@ fn sums_of_rows<const FUSED: bool, const N: usize>(
 }
 
 #[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
-#[inline(always)]
 fn softmax_rows_with<const FUSED: bool>(from: &[f32], to: &mut [f32], c: usize) {
-    // [C, SOFTMAX_ROWS]; what a short last block leaves holds old values, whose results go nowhere.
-    let mut turned = vec![[0.0_f32; SOFTMAX_ROWS]; c];
-    for (from, to) in from.chunks(SOFTMAX_ROWS * c).zip(to.chunks_mut(SOFTMAX_ROWS * c)) {
+    // Turned over, so that vectors go across rows; what a short last block leaves holds old values, whose results go nowhere.
+    let mut turned = vec![Line::ZERO; c];
+    for (from, to) in from.chunks(IN_LINE * c).zip(to.chunks_mut(IN_LINE * c)) {
         for (row, values) in from.chunks_exact(c).enumerate() {
-            turned.iter_mut().zip(values).for_each(|(class, &value)| class[row] = value);
+            turned.iter_mut().zip(values).for_each(|(class, &value)| class.0[row] = value);
         }
-        let mut largest = [f32::NEG_INFINITY; SOFTMAX_ROWS];
-        for class in &turned {
-            for row in 0..SOFTMAX_ROWS {
-                largest[row] = if class[row] > largest[row] { class[row] } else { largest[row] };
-            }
-        }
-        let mut share = [0.0_f32; SOFTMAX_ROWS];
-        for class in &mut turned {
-            for row in 0..SOFTMAX_ROWS {
-                class[row] = exp::<FUSED>(class[row] - largest[row]);
-                share[row] += class[row];
-            }
-        }
-        for share in &mut share {
-            *share = 1.0 / *share;
-        }
+        let shares = exponentials::<FUSED>(&mut turned);
         for (row, values) in to.chunks_exact_mut(c).enumerate() {
-            turned.iter().zip(values).for_each(|(class, value)| *value = class[row] * share[row]);
+            turned.iter().zip(values).for_each(|(class, value)| *value = class.0[row] * shares[row]);
         }
     }
-}
-
-/// e^x for x ≤ 0 within 2 units in the last place; below −87, where nothing is left in single precision, e^−87. The polynomial
-/// is that of Cephes' `expf`.
-#[inline(always)]
-fn exp<const FUSED: bool>(x: f32) -> f32 {
-    // Adding it rounds to a whole number, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    let x = if x > -87.0 { x } else { -87.0 };
-    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let rest = multiply_add::<FUSED>(n, -0.693_359_4, x);
-    let rest = multiply_add::<FUSED>(n, 2.121_944_4e-4, rest);
-    let mut polynomial = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        polynomial = multiply_add::<FUSED>(polynomial, rest, coefficient);
-    }
-    let mantissa = multiply_add::<FUSED>(polynomial * rest, rest, rest) + 1.0;
-    let exponent = (shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23;
-    mantissa * f32::from_bits(exponent)
 }
 
 #[cfg(test)]
@@ -408,13 +308,7 @@ mod tests {
             let expected = ((&products + double(&g_b)) * double(&r)).sum_dim_intlist(1, false, Kind::Double);
             let scale = 1e-6 * (d * c) as f64;
             assert!(largest_difference(&gains(&e, &r, &g_b, &g_w, 2).unwrap(), &expected) < scale);
-            let own = products_plus_one(&e, &g_w, 2).unwrap();
-            assert!(largest_difference(&own, &(products + 1.0)) < scale);
             let (size, columns) = (d as usize, pack(floats(&g_w).unwrap(), d as usize));
-            let mut portable = vec![0.0; (n * c) as usize];
-            products_with::<false>(floats(&e).unwrap(), size, &columns, c as usize, 1.0, &mut portable);
-            let portable = Tensor::from_slice(&portable).view([n, c]);
-            assert!(largest_difference(&portable, &own) < scale, "portable");
             let mut portable = vec![0.0; n as usize];
             let numbers = |tensor| floats(tensor).unwrap();
             gains_of_rows_with::<false>(

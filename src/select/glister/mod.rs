@@ -10,6 +10,7 @@
 //! order, r_i·G_b + r_iᵀ G_W e_i with G_b = mean_j s_j, G_W = mean_j s_j ⊗ v_j, where s_j is the residual at u_j(S).
 //! The gradients are never laid out as N × C·D: whatever the options, memory is O(N·(C + D)).
 
+mod biases;
 mod cpu;
 mod last_layer;
 mod loss;
@@ -19,8 +20,12 @@ mod rounds;
 mod softmax_mean;
 mod stochastic;
 mod stochastic_cpu;
+mod team;
 mod top;
 mod units;
+mod validation_part;
+mod validation_pass;
+mod vector;
 
 pub use last_layer::LastLayer;
 pub use loss::Loss;

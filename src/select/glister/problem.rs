@@ -23,7 +23,7 @@ pub(super) struct Problem<'a> {
 
 /// The sums over the samples taken: Σ r_i `[C]` and, with the weights, Σ r_i ⊗ e_i `[C, D]`.
 pub(super) struct Taken {
-    biases: Tensor,
+    pub(super) biases: Tensor,
     weights: Option<Tensor>,
 }
 

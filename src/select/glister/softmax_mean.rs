@@ -2,15 +2,21 @@
 //!
 //! softmax(u + b)_c = E_c w_c / Σ_k E_k w_k with E = exp(u), w = exp(b): once E is known, a move costs C exponentials and two
 //! passes of multiply-adds over E. E is formed anew when b has gone so far that single precision would lose something.
+//!
+//! The team that does this also multiplies the candidates' residuals by what comes of it, if asked to.
 
 use tch::{Kind, Tensor};
 
+use super::team::{Team, with_team};
+use super::vector::{LANES, best_of_machine, dot, multiply_add};
 use crate::error::Result;
 
 /// Rows that are worked on at once. Their E are laid out by class: what is done for one row is done for all in vectors.
 const BLOCK: usize = 64;
-/// Partial sums of a class, one AVX register.
-const LANES: usize = 8;
+/// Into how many parts the rows are cut at most. Their sums are added up in order, whatever the threads.
+const MOST_PARTS: usize = 16;
+/// Numbers E below which handing parts over to another thread does not pay.
+const WORTH_A_THREAD: usize = 100_000;
 /// Blocks after which the partial sums go into double precision.
 const FLUSH_EVERY: usize = 8;
 /// How far apart the b of two classes may drift until E is formed anew: e^20 leaves 5 × 10⁻¹⁹ of [`NEGLIGIBLE`].
@@ -18,67 +24,132 @@ const MAX_DRIFT: f64 = 20.0;
 /// E below this, with the row's largest at 1, count as 0.
 const NEGLIGIBLE: f64 = 1e-27;
 
-pub(super) struct SoftmaxMean {
-    /// u, `[M, C]` by rows.
-    logits: Vec<f32>,
+pub(super) struct SoftmaxMean<'t, 'c> {
+    team: &'t Team<'t, Job, Part<'c>>,
     n_rows: usize,
-    n_classes: usize,
-    /// E at `base`, `[blocks, C, BLOCK]`, each row divided by its largest; rows that fill the last block up are 0.
-    exponentials: Vec<f32>,
-    /// The move at which E was formed.
+    /// The move at which E was formed; empty before the first.
     base: Vec<f64>,
+    /// w, `[C]`.
     weights: Vec<f32>,
-    partial: Vec<[f32; LANES]>,
 }
 
-impl SoftmaxMean {
-    /// Logits u, `f32 [M, C]` on the CPU.
-    pub(super) fn new(logits: &Tensor) -> Result<Self> {
-        let (n_rows, n_classes) = logits.size2()?;
-        let (n_rows, n_classes) = (n_rows as usize, n_classes as usize);
-        let mut rows = vec![0.0; n_rows * n_classes];
-        logits.to_kind(Kind::Float).f_copy_data(&mut rows, n_rows * n_classes)?;
-        let mut new = Self {
-            logits: rows,
-            n_rows,
-            n_classes,
-            exponentials: vec![0.0; n_rows.div_ceil(BLOCK) * BLOCK * n_classes],
-            base: vec![0.0; n_classes],
-            weights: vec![0.0; n_classes],
-            partial: vec![[0.0; LANES]; n_classes],
-        };
-        new.form_exponentials();
-        Ok(new)
-    }
+/// What is asked of each part.
+enum Job {
+    /// The mean softmax by w `[C]`, after forming E anew at `new_base`, if there is one.
+    Mean { new_base: Option<Vec<f64>>, weights: Vec<f32> },
+    /// The products of the candidates with this, `[C]`.
+    Products(Vec<f32>),
+}
 
+/// Some of the rows.
+struct Part<'c> {
+    /// u, `[rows, C]`.
+    logits: Vec<f32>,
+    /// E at the base, `[blocks, C, BLOCK]`, each row divided by its largest; rows that fill the last block up are 0.
+    exponentials: Vec<f32>,
+    partial: Vec<[f32; LANES]>,
+    /// Σ_j E_jc / Σ_k E_jk w_k, `[C]`.
+    totals: Vec<f64>,
+    /// Some of the candidates, `[candidates, C]`, and their products.
+    candidates: &'c [f32],
+    products: Vec<f32>,
+}
+
+/// Runs `lead` with what forms the mean softmax of logits u, `f32 [M, C]` on the CPU, and products with candidates, `[N, C]` (N
+/// may be 0).
+///
+/// # Errors
+/// If the logits are no matrix.
+pub(super) fn with_softmax_mean<'c, R>(
+    logits: &Tensor,
+    candidates: &'c [f32],
+    n_threads: usize,
+    lead: impl FnOnce(SoftmaxMean<'_, 'c>) -> R,
+) -> Result<R> {
+    let (n_rows, c) = logits.size2()?;
+    let (n_rows, c) = (n_rows as usize, c as usize);
+    let rows = Vec::<f32>::try_from(logits.to_kind(Kind::Float).reshape([-1]))?;
+    let rows_of_part = n_rows.div_ceil(BLOCK).div_ceil(MOST_PARTS) * BLOCK;
+    let n_parts = n_rows.div_ceil(rows_of_part);
+    let mut candidates_left = candidates.chunks((candidates.len() / c).div_ceil(n_parts).max(1) * c);
+    let part = |rows| Part::new(rows, candidates_left.next().unwrap_or_default(), c);
+    let parts = rows.chunks(rows_of_part * c).map(part).collect();
+    let n_threads = if rows.len() + candidates.len() < WORTH_A_THREAD { 1 } else { n_threads };
+    let job = Job::Products(Vec::new());
+    Ok(with_team(n_threads, job, parts, Part::work, |team| {
+        lead(SoftmaxMean { team, n_rows, base: Vec::new(), weights: Vec::new() })
+    }))
+}
+
+impl SoftmaxMean<'_, '_> {
     /// mean_j softmax(u_j + b), of `b` `[C]` into `mean` `[C]`.
     pub(super) fn after(&mut self, b: &[f64], mean: &mut [f64]) {
-        let drift = |b: &[f64], base: &[f64]| {
-            let drifts = b.iter().zip(base).map(|(b, base)| b - base);
-            drifts.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
-        };
-        let (low, mut high) = drift(b, &self.base);
-        if high - low > MAX_DRIFT {
-            self.base.copy_from_slice(b);
-            self.form_exponentials();
+        let drifts = b.iter().zip(&self.base).map(|(b, base)| b - base);
+        let (low, mut high) =
+            drifts.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let is_new = self.base.is_empty() || high - low > MAX_DRIFT;
+        if is_new {
+            self.base = b.to_vec();
             high = 0.0;
         }
-        let moved = b.iter().zip(&self.base).map(|(b, base)| (b - base - high).exp() as f32);
-        self.weights.iter_mut().zip(moved).for_each(|(weight, w)| *weight = w);
+        self.weights.clear();
+        self.weights.extend(b.iter().zip(&self.base).map(|(b, base)| (b - base - high).exp() as f32));
+        let new_base = is_new.then(|| self.base.clone());
+        self.team.run(|job| *job = Job::Mean { new_base, weights: self.weights.clone() });
         mean.fill(0.0);
-        let n_in_last = (self.n_rows - 1) % BLOCK + 1;
-        sum_probabilities(&self.exponentials, &self.weights, n_in_last, &mut self.partial, mean);
+        for part in self.team.parts() {
+            mean.iter_mut().zip(&part.totals).for_each(|(mean, total)| *mean += total);
+        }
         let by_weight = self.weights.iter().map(|&w| f64::from(w) / self.n_rows as f64);
         mean.iter_mut().zip(by_weight).for_each(|(mean, w)| *mean *= w);
     }
 
-    fn form_exponentials(&mut self) {
-        let mut moved = vec![0.0_f64; self.n_classes];
-        for (row, logits) in self.logits.chunks_exact(self.n_classes).enumerate() {
-            let of_row = logits.iter().zip(&self.base).map(|(&u, b)| f64::from(u) + b);
+    /// The product of each candidate with `by` `[C]`: `[N]`.
+    pub(super) fn products(&self, by: &[f32]) -> Vec<f32> {
+        self.team.run(|job| *job = Job::Products(by.to_vec()));
+        let mut products = Vec::new();
+        for part in self.team.parts() {
+            products.extend(&part.products);
+        }
+        products
+    }
+}
+
+impl<'c> Part<'c> {
+    fn new(logits: &[f32], candidates: &'c [f32], c: usize) -> Self {
+        Self {
+            logits: logits.to_vec(),
+            exponentials: vec![0.0; (logits.len() / c).div_ceil(BLOCK) * BLOCK * c],
+            partial: vec![[0.0; LANES]; c],
+            totals: vec![0.0; c],
+            candidates,
+            products: vec![0.0; candidates.len() / c],
+        }
+    }
+
+    fn work(job: &Job, part: &mut Self) {
+        match job {
+            Job::Mean { new_base, weights } => {
+                if let Some(base) = new_base {
+                    part.form_exponentials(base);
+                }
+                let n_in_last = (part.logits.len() / weights.len() - 1) % BLOCK + 1;
+                part.totals.fill(0.0);
+                let (partial, totals) = (&mut part.partial, &mut part.totals);
+                sum_probabilities(&part.exponentials, weights, n_in_last, partial, totals);
+            }
+            Job::Products(by) => products_of_rows(part.candidates, by, &mut part.products),
+        }
+    }
+
+    fn form_exponentials(&mut self, base: &[f64]) {
+        let c = base.len();
+        let mut moved = vec![0.0_f64; c];
+        for (row, logits) in self.logits.chunks_exact(c).enumerate() {
+            let of_row = logits.iter().zip(base).map(|(&u, b)| f64::from(u) + b);
             moved.iter_mut().zip(of_row).for_each(|(moved, u)| *moved = u);
             let largest = moved.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let block = row / BLOCK * BLOCK * self.n_classes;
+            let block = row / BLOCK * BLOCK * c;
             for (class, u) in moved.iter().enumerate() {
                 let e = (u - largest).exp();
                 self.exponentials[block + class * BLOCK + row % BLOCK] =
@@ -88,39 +159,29 @@ impl SoftmaxMean {
     }
 }
 
-/// Adds Σ_j E_jc / Σ_k E_jk w_k to `totals[c]`, with the best instructions that this machine has.
-fn sum_probabilities(
-    blocks: &[f32],
-    weights: &[f32],
-    n_in_last: usize,
-    partial: &mut [[f32; LANES]],
-    totals: &mut [f64],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the machine has what the function was compiled for.
-        return unsafe { sum_probabilities_avx2(blocks, weights, n_in_last, partial, totals) };
-    }
-    let fused = cfg!(target_arch = "aarch64");
-    if fused {
-        sum_probabilities_with::<true>(blocks, weights, n_in_last, partial, totals);
-    } else {
-        sum_probabilities_with::<false>(blocks, weights, n_in_last, partial, totals);
+best_of_machine!(
+    sum_probabilities,
+    sum_probabilities_avx2,
+    sum_probabilities_with,
+    (blocks: &[f32], weights: &[f32], n_in_last: usize, partial: &mut [[f32; LANES]], totals: &mut [f64])
+);
+
+best_of_machine!(
+    products_of_rows,
+    products_of_rows_avx2,
+    products_of_rows_with,
+    (rows: &[f32], by: &[f32], to: &mut [f32])
+);
+
+/// The product of each row with `by`.
+#[inline(always)]
+fn products_of_rows_with<const FUSED: bool>(rows: &[f32], by: &[f32], to: &mut [f32]) {
+    for (row, to) in rows.chunks_exact(by.len()).zip(to) {
+        *to = dot::<FUSED>(row, by);
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn sum_probabilities_avx2(
-    blocks: &[f32],
-    weights: &[f32],
-    n_in_last: usize,
-    partial: &mut [[f32; LANES]],
-    totals: &mut [f64],
-) {
-    sum_probabilities_with::<true>(blocks, weights, n_in_last, partial, totals);
-}
-
+/// Adds Σ_j E_jc / Σ_k E_jk w_k to `totals[c]`.
 #[inline(always)]
 fn sum_probabilities_with<const FUSED: bool>(
     blocks: &[f32],
@@ -129,13 +190,12 @@ fn sum_probabilities_with<const FUSED: bool>(
     partial: &mut [[f32; LANES]],
     totals: &mut [f64],
 ) {
-    let multiply_add = |a: f32, b: f32, c: f32| if FUSED { a.mul_add(b, c) } else { a * b + c };
     let n_blocks = blocks.len() / (BLOCK * weights.len());
     for (number, block) in blocks.chunks_exact(BLOCK * weights.len()).enumerate() {
         let mut share = [0.0_f32; BLOCK]; // Σ_k E_jk w_k of each row, then its reciprocal
         for (e, &w) in block.as_chunks::<BLOCK>().0.iter().zip(weights) {
             for row in 0..BLOCK {
-                share[row] = multiply_add(e[row], w, share[row]);
+                share[row] = multiply_add::<FUSED>(e[row], w, share[row]);
             }
         }
         if number + 1 == n_blocks {
@@ -148,7 +208,7 @@ fn sum_probabilities_with<const FUSED: bool>(
             let mut lanes = *sums;
             for from in (0..BLOCK).step_by(LANES) {
                 for lane in 0..LANES {
-                    lanes[lane] = multiply_add(e[from + lane], share[from + lane], lanes[lane]);
+                    lanes[lane] = multiply_add::<FUSED>(e[from + lane], share[from + lane], lanes[lane]);
                 }
             }
             *sums = lanes;
@@ -167,50 +227,67 @@ mod tests {
     use super::*;
     use tch::Device;
 
-    /// Against libtorch's softmax in double precision, through moves far beyond what single precision could hold at once.
+    /// Against libtorch's softmax in double precision, through moves far beyond what single precision could hold at once, and
+    /// equal to the last bit with any number of threads.
     #[test]
     fn means_equal_those_of_softmax_in_double_precision() {
-        for (n, c) in [(1, 2), (63, 3), (64, 10), (65, 1), (700, 100)] {
+        for (n, c) in [(1, 2), (63, 3), (64, 10), (65, 1), (700, 100), (2100, 60)] {
+            // Drawn once: other tests draw from the same generator meanwhile.
             tch::manual_seed(n);
             let logits = Tensor::randn([n, c], (Kind::Float, Device::Cpu)) * 8.0;
-            let mut softmax_mean = SoftmaxMean::new(&logits).unwrap();
-            let mut mean = vec![0.0; c as usize];
-            for scale in [0.0, 1e-3, 1.0, 9.0, -9.0, 60.0, -500.0, 0.0] {
-                let b = Tensor::randn([c], (Kind::Double, Device::Cpu)) * scale;
-                softmax_mean.after(&Vec::<f64>::try_from(&b).unwrap(), &mut mean);
-                let expected = (logits.to_kind(Kind::Double) + b).softmax(-1, Kind::Double);
-                let expected = Vec::<f64>::try_from(expected.mean_dim(0, false, Kind::Double)).unwrap();
-                for (mean, expected) in mean.iter().zip(expected) {
-                    assert!(
-                        (mean - expected).abs() < 1e-7,
-                        "{n} × {c}, scale {scale}: {mean} for {expected}"
-                    );
-                }
+            let moves = [0.0, 1e-3, 1.0, 9.0, -9.0, 60.0, -500.0, 0.0]
+                .map(|scale| Tensor::randn([c], (Kind::Double, Device::Cpu)) * scale);
+            let means = [1, 3].map(|n_threads| {
+                with_softmax_mean(&logits, &[], n_threads, |mut softmax_mean| {
+                    moves.each_ref().map(|b| {
+                        let mut mean = vec![0.0; c as usize];
+                        softmax_mean.after(&Vec::<f64>::try_from(b).unwrap(), &mut mean);
+                        let expected = (logits.to_kind(Kind::Double) + b).softmax(-1, Kind::Double);
+                        let expected = expected.mean_dim(0, false, Kind::Double);
+                        let worst = (Tensor::from_slice(&mean) - expected).abs().max().double_value(&[]);
+                        assert!(worst < 1e-7, "{n} × {c}: off by {worst}");
+                        mean
+                    })
+                })
+                .unwrap()
+            });
+            assert!(means[0] == means[1], "{n} × {c}");
+        }
+    }
+
+    /// Against libtorch in double precision, portable or not, with one thread or several.
+    #[test]
+    fn products_are_those_of_libtorch() {
+        for (n, c) in [(1, 1), (40, 3), (5000, 16), (333, 100)] {
+            tch::manual_seed(n);
+            let options = (Kind::Float, Device::Cpu);
+            let (candidates, by) = (Tensor::randn([n, c], options), Tensor::randn([c], options));
+            let expected = candidates.to_kind(Kind::Double).mv(&by.to_kind(Kind::Double));
+            let rows = Vec::<f32>::try_from(candidates.view([-1])).unwrap();
+            let by = Vec::<f32>::try_from(by).unwrap();
+            let logits = Tensor::zeros([700, c], options);
+            let mut portable = vec![0.0; n as usize];
+            products_of_rows_with::<false>(&rows, &by, &mut portable);
+            let products =
+                |n_threads| with_softmax_mean(&logits, &rows, n_threads, |mean| mean.products(&by)).unwrap();
+            for products in [products(1), products(3), portable] {
+                let worst = (Tensor::from_slice(&products) - &expected).abs().max().double_value(&[]);
+                assert!(worst < 1e-6 * c as f64, "{n} × {c}: off by {worst}");
             }
+            assert_eq!(products(1), products(3));
         }
     }
 
     #[test]
     fn the_portable_path_gives_what_the_fast_one_gives() {
-        let logits = Tensor::randn([300, 7], (Kind::Float, Device::Cpu)) * 3.0;
-        let softmax_mean = SoftmaxMean::new(&logits).unwrap();
+        let logits: Vec<f32> = (0..300 * 7).map(|i| ((i * 31) % 97) as f32 / 12.0).collect();
+        let mut part = Part::new(&logits, &[], 7);
+        part.form_exponentials(&[0.0; 7]);
         let weights = [1.0, 0.5, 0.25, 2.0, 0.1, 0.9, 1.5];
         let (mut fast, mut portable) = ([0.0; 7], [0.0; 7]);
-        sum_probabilities(
-            &softmax_mean.exponentials,
-            &weights,
-            300 % BLOCK,
-            &mut [[0.0; LANES]; 7],
-            &mut fast,
-        );
-        let partial = &mut [[0.0; LANES]; 7];
-        sum_probabilities_with::<false>(
-            &softmax_mean.exponentials,
-            &weights,
-            300 % BLOCK,
-            partial,
-            &mut portable,
-        );
+        let e = &part.exponentials;
+        sum_probabilities(e, &weights, 300 % BLOCK, &mut part.partial, &mut fast);
+        sum_probabilities_with::<false>(e, &weights, 300 % BLOCK, &mut part.partial, &mut portable);
         for (fast, portable) in fast.iter().zip(portable) {
             assert!((fast - portable).abs() < 1e-5 * portable.abs(), "{fast} and {portable}");
         }

@@ -36,6 +36,11 @@ impl Draws {
         self.k_left
     }
 
+    /// How many a sample holds, while as many are left.
+    pub(super) fn sample_size(&self) -> usize {
+        self.size
+    }
+
     /// How many are left in the pool, from which the next sample comes.
     pub(super) fn n_left(&self) -> usize {
         self.n_left
@@ -126,6 +131,8 @@ mod tests {
                 assert_eq!(picks(pick(&problem, &units, draws()).unwrap()), on_cpu);
                 let in_rounds = |top| picks(rounds::pick_with(&problem, &units, 60, 7, top).unwrap());
                 assert_eq!(in_rounds(Top::on_device(200, Device::Cpu)), in_rounds(Top::on_cpu(200)));
+                let best_for_cpu = picks(rounds::pick(&problem, &units, 60, 7).unwrap());
+                assert_eq!(in_rounds(Top::on_device(200, Device::Cpu)), best_for_cpu);
             }
         }
     }

@@ -1,0 +1,107 @@
+//! Arithmetic on registers' worth of numbers, written as loops over arrays that the compiler turns into vector instructions.
+//!
+//! Every function here is inlined into one that [`best_of_machine`] compiles for the best instructions there are. Closures are
+//! not, so what is in loops stays out of them.
+
+/// Numbers in one AVX register.
+pub(super) const LANES: usize = 8;
+/// Numbers in a [`Line`].
+pub(super) const IN_LINE: usize = 16;
+
+/// One line of the cache: two AVX registers.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Line(pub(super) [f32; IN_LINE]);
+
+impl Line {
+    pub(super) const ZERO: Self = Self([0.0; IN_LINE]);
+}
+
+/// Declares `$name`, which runs `$with::<fused>` as compiled for the best instructions that this machine has.
+macro_rules! best_of_machine {
+    ($name:ident, $avx2:ident, $with:ident, ($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
+        fn $name($($argument: $type),*) $(-> $result)? {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                // SAFETY: the machine has what the function was compiled for.
+                return unsafe { $avx2($($argument),*) };
+            }
+            $with::<{ cfg!(target_arch = "aarch64") }>($($argument),*)
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn $avx2($($argument: $type),*) $(-> $result)? {
+            $with::<true>($($argument),*)
+        }
+    };
+}
+pub(super) use best_of_machine;
+
+/// a·b + c, in one instruction where there is one.
+#[inline(always)]
+pub(super) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// The sum of a register's numbers, by halves.
+#[inline(always)]
+pub(super) fn sum_of_lanes(lanes: [f32; LANES]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+#[inline(always)]
+pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a8.iter().zip(b8) {
+        for lane in 0..LANES {
+            sums[lane] = multiply_add::<FUSED>(a[lane], b[lane], sums[lane]);
+        }
+    }
+    let mut rest = 0.0;
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        rest += a * b;
+    }
+    sum_of_lanes(sums) + rest
+}
+
+/// Softmax down the columns of `[C, columns]`, but for a division: leaves exponentials, and returns by what to multiply each column.
+#[inline(always)]
+pub(super) fn exponentials<const FUSED: bool>(classes: &mut [Line]) -> [f32; IN_LINE] {
+    let mut largest = [f32::NEG_INFINITY; IN_LINE];
+    for Line(class) in classes.iter() {
+        for at in 0..IN_LINE {
+            largest[at] = if class[at] > largest[at] { class[at] } else { largest[at] };
+        }
+    }
+    let mut sums = [0.0_f32; IN_LINE];
+    for Line(class) in classes {
+        for at in 0..IN_LINE {
+            class[at] = exp::<FUSED>(class[at] - largest[at]);
+            sums[at] += class[at];
+        }
+    }
+    sums.map(|sum| 1.0 / sum)
+}
+
+/// e^x for x ≤ 0 within 2 units in the last place; below −87, where nothing is left in single precision, e^−87. The polynomial
+/// is that of Cephes' `expf`.
+#[inline(always)]
+pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+    // Adding it rounds to a whole number, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let rest = multiply_add::<FUSED>(n, -0.693_359_4, x);
+    let rest = multiply_add::<FUSED>(n, 2.121_944_4e-4, rest);
+    let mut polynomial = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        polynomial = multiply_add::<FUSED>(polynomial, rest, coefficient);
+    }
+    let mantissa = multiply_add::<FUSED>(polynomial * rest, rest, rest) + 1.0;
+    let exponent = (shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23;
+    mantissa * f32::from_bits(exponent)
+}
