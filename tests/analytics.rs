@@ -1,7 +1,7 @@
 //! Runs as tables: types, order, which columns, what differs, and names that do not exist.
 
 use glisten::prelude::*;
-use polars::prelude::{AnyValue, DataFrame, DataType, TimeUnit};
+use polars::prelude::{AnyValue, DataFrame, DataType, TimeUnit, TimeZone};
 
 use crate::analytics_search::five_runs;
 
@@ -21,7 +21,7 @@ fn columns(table: &DataFrame) -> Vec<String> {
 fn columns_have_the_narrowest_type_that_holds_their_values() {
     let (_folder, study) = five_runs();
     let table = study.analytics().runs().unwrap();
-    let time = DataType::Datetime(TimeUnit::Milliseconds, None);
+    let time = DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC));
     for (column, dtype) in [
         ("run", DataType::String),
         ("fraction", DataType::Float64), // 0.1, 0.3 and a whole 1
@@ -326,7 +326,7 @@ fn the_long_table_says_when_each_value_was_logged() {
     run.complete().unwrap();
     for table in [study.metrics().unwrap(), study.analytics().metrics().unwrap()] {
         assert_eq!(columns(&table), ["experiment", "run", "metric", "step", "value", "time"]);
-        let time = AnyValue::Datetime(1_764_000_000_123, TimeUnit::Milliseconds, None);
+        let time = AnyValue::Datetime(1_764_000_000_123, TimeUnit::Milliseconds, Some(&TimeZone::UTC));
         assert_eq!(table.column("time").unwrap().get(0).unwrap(), time);
     }
 }

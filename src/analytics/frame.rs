@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use polars::prelude::{BooleanChunked, IntoSeries};
 use polars::prelude::{
     ChunkedArray, Column, DataFrame, Float64Type, Int64Chunked, Int64Type, IntoColumn, NewChunkedArray,
-    StringChunked, TimeUnit,
+    StringChunked, TimeUnit, TimeZone,
 };
 
 use super::names::Names;
@@ -199,11 +199,10 @@ fn ended(runs: &[&RunRecord]) -> Column {
     time("ended", runs.iter().map(|run| run.ended_ms))
 }
 
-/// Milliseconds since 1970 as a datetime in UTC. Its type names no zone: Polars panics when it shows one, unless it was
-/// built with its feature `timezones`.
+/// Milliseconds since 1970 as a datetime whose type names its zone, UTC.
 fn time(name: &str, values: impl Iterator<Item = Option<i64>>) -> Column {
     let milliseconds = Int64Chunked::from_iter_options(name.into(), values);
-    milliseconds.into_datetime(TimeUnit::Milliseconds, None).into_series().into()
+    milliseconds.into_datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC)).into_series().into()
 }
 
 /// A user's parameter may be called like a column of ours: the later one is given a prime, so that both can be had.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use glisten::Error;
 use glisten::analytics::{ExperimentAnalytics, RunsExt, Search, SortOrder};
 use glisten::track::{Experiment, Status, Store};
-use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, TimeUnit, TimeZone};
 
 use super::StoreArguments;
 use super::follow::{Event, Follower};
@@ -343,7 +343,7 @@ fn experiments(store: &Store) -> anyhow::Result<DataFrame> {
     };
     let names: Vec<&str> = experiments.iter().map(|experiment| experiment.name.as_str()).collect();
     let created: Vec<i64> = experiments.iter().map(|experiment| experiment.created_ms).collect();
-    let time = polars::prelude::DataType::Datetime(polars::prelude::TimeUnit::Milliseconds, None);
+    let time = DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC));
     let mut columns: Vec<Column> = vec![
         Series::new("experiment".into(), names).into(),
         Series::new("runs".into(), counted(None)).into(),
