@@ -184,6 +184,10 @@ fn products_of_rows_with<const FUSED: bool>(rows: &[f32], by: &[f32], to: &mut [
 
 /// Adds Σ_j E_jc / Σ_k E_jk w_k to `totals[c]`.
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "one lane of several arrays, in the form that becomes vector instructions"
+)]
 fn sum_probabilities_with<const FUSED: bool>(
     blocks: &[Line],
     weights: &[f32],
