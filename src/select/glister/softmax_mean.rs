@@ -8,11 +8,13 @@
 use tch::{Kind, Tensor};
 
 use super::team::{Team, with_team};
-use super::vector::{LANES, best_of_machine, dot, multiply_add};
+use super::vector::{IN_LINE, LANES, Line, best_of_machine, dot, multiply_add};
 use crate::error::Result;
 
 /// Rows that are worked on at once. Their E are laid out by class: what is done for one row is done for all in vectors.
 const BLOCK: usize = 64;
+/// Lines in which a block's numbers of one class lie.
+const LINES: usize = BLOCK / IN_LINE;
 /// Into how many parts the rows are cut at most. Their sums are added up in order, whatever the threads.
 const MOST_PARTS: usize = 16;
 /// Numbers E below which handing parts over to another thread does not pay.
@@ -45,8 +47,8 @@ enum Job {
 struct Part<'c> {
     /// u, `[rows, C]`.
     logits: Vec<f32>,
-    /// E at the base, `[blocks, C, BLOCK]`, each row divided by its largest; rows that fill the last block up are 0.
-    exponentials: Vec<f32>,
+    /// E at the base, `[blocks, C, LINES]`, each row divided by its largest; rows that fill the last block up are 0.
+    exponentials: Vec<Line>,
     partial: Vec<[f32; LANES]>,
     /// Σ_j E_jc / Σ_k E_jk w_k, `[C]`.
     totals: Vec<f64>,
@@ -119,7 +121,7 @@ impl<'c> Part<'c> {
     fn new(logits: &[f32], candidates: &'c [f32], c: usize) -> Self {
         Self {
             logits: logits.to_vec(),
-            exponentials: vec![0.0; (logits.len() / c).div_ceil(BLOCK) * BLOCK * c],
+            exponentials: vec![Line::ZERO; (logits.len() / c).div_ceil(BLOCK) * LINES * c],
             partial: vec![[0.0; LANES]; c],
             totals: vec![0.0; c],
             candidates,
@@ -149,11 +151,10 @@ impl<'c> Part<'c> {
             let of_row = logits.iter().zip(base).map(|(&u, b)| f64::from(u) + b);
             moved.iter_mut().zip(of_row).for_each(|(moved, u)| *moved = u);
             let largest = moved.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let block = row / BLOCK * BLOCK * c;
-            for (class, u) in moved.iter().enumerate() {
+            let lines = &mut self.exponentials[row / BLOCK * LINES * c + row % BLOCK / IN_LINE..];
+            for (u, line) in moved.iter().zip(lines.iter_mut().step_by(LINES)) {
                 let e = (u - largest).exp();
-                self.exponentials[block + class * BLOCK + row % BLOCK] =
-                    if e < NEGLIGIBLE { 0.0 } else { e as f32 };
+                line.0[row % IN_LINE] = if e < NEGLIGIBLE { 0.0 } else { e as f32 };
             }
         }
     }
@@ -163,7 +164,7 @@ best_of_machine!(
     sum_probabilities,
     sum_probabilities_avx2,
     sum_probabilities_with,
-    (blocks: &[f32], weights: &[f32], n_in_last: usize, partial: &mut [[f32; LANES]], totals: &mut [f64])
+    (blocks: &[Line], weights: &[f32], n_in_last: usize, partial: &mut [[f32; LANES]], totals: &mut [f64])
 );
 
 best_of_machine!(
@@ -183,39 +184,49 @@ fn products_of_rows_with<const FUSED: bool>(rows: &[f32], by: &[f32], to: &mut [
 
 /// Adds Σ_j E_jc / Σ_k E_jk w_k to `totals[c]`.
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "one lane of several arrays, in the form that becomes vector instructions"
+)]
 fn sum_probabilities_with<const FUSED: bool>(
-    blocks: &[f32],
+    blocks: &[Line],
     weights: &[f32],
     n_in_last: usize,
     partial: &mut [[f32; LANES]],
     totals: &mut [f64],
 ) {
-    let n_blocks = blocks.len() / (BLOCK * weights.len());
-    for (number, block) in blocks.chunks_exact(BLOCK * weights.len()).enumerate() {
-        let mut share = [0.0_f32; BLOCK]; // Σ_k E_jk w_k of each row, then its reciprocal
-        for (e, &w) in block.as_chunks::<BLOCK>().0.iter().zip(weights) {
-            for row in 0..BLOCK {
-                share[row] = multiply_add::<FUSED>(e[row], w, share[row]);
+    let n_blocks = blocks.len() / (LINES * weights.len());
+    for (number, block) in blocks.chunks_exact(LINES * weights.len()).enumerate() {
+        let mut share = [[0.0_f32; IN_LINE]; LINES]; // Σ_k E_jk w_k of each row, then its reciprocal
+        for (e, &w) in block.as_chunks::<LINES>().0.iter().zip(weights) {
+            for line in 0..LINES {
+                for lane in 0..IN_LINE {
+                    share[line][lane] = multiply_add::<FUSED>(e[line].0[lane], w, share[line][lane]);
+                }
             }
         }
         if number + 1 == n_blocks {
-            share[n_in_last..].fill(1.0);
+            share.as_flattened_mut()[n_in_last..].fill(1.0);
         }
-        for share in &mut share {
+        for share in share.as_flattened_mut() {
             *share = 1.0 / *share;
         }
-        for (e, sums) in block.as_chunks::<BLOCK>().0.iter().zip(partial.iter_mut()) {
+        for (e, sums) in block.as_chunks::<LINES>().0.iter().zip(partial.iter_mut()) {
             let mut lanes = *sums;
-            for from in (0..BLOCK).step_by(LANES) {
-                for lane in 0..LANES {
-                    lanes[lane] = multiply_add::<FUSED>(e[from + lane], share[from + lane], lanes[lane]);
+            for line in 0..LINES {
+                for half in 0..IN_LINE / LANES {
+                    for lane in 0..LANES {
+                        let at = half * LANES + lane;
+                        lanes[lane] = multiply_add::<FUSED>(e[line].0[at], share[line][at], lanes[lane]);
+                    }
                 }
             }
             *sums = lanes;
         }
         if (number + 1) % FLUSH_EVERY == 0 || number + 1 == n_blocks {
             for (sums, total) in partial.iter_mut().zip(totals.iter_mut()) {
-                *total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
+                let [a, b, c, d, e, f, g, h] = sums.map(f64::from);
+                *total += ((a + e) + (c + g)) + ((b + f) + (d + h));
                 *sums = [0.0; LANES];
             }
         }

@@ -126,12 +126,12 @@ mod tests {
             let parts: Vec<u64> = (0..n_parts).collect();
             let add = |&amount: &u64, part: &mut u64| *part += amount;
             let parts: Vec<u64> = with_team(n_threads, 0, parts, add, |team| {
-                for amount in 1..=1000 {
+                for amount in 1..=200 {
                     team.run(|job| *job = amount);
                 }
                 team.parts().map(|part| *part).collect()
             });
-            let expected: Vec<u64> = (0..n_parts).map(|part| part + 1000 * 1001 / 2).collect();
+            let expected: Vec<u64> = (0..n_parts).map(|part| part + 200 * 201 / 2).collect();
             assert_eq!(parts, expected, "{n_threads} threads");
         }
     }

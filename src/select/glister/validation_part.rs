@@ -138,6 +138,10 @@ fn pass_with<const FUSED: bool>(shape: &Shape, job: &Job, part: &mut Part) {
 
 /// u_j += logits·(features·v_j).
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "one lane of several arrays, in the form that becomes vector instructions"
+)]
 fn move_group<const FUSED: bool>(features: &[f32], logits: &[f32], v: &[Line], u: &mut [Line]) {
     // In four sums, none of which waits for another.
     let mut sums = [[0.0_f32; IN_LINE]; 4];
@@ -166,6 +170,10 @@ fn move_group<const FUSED: bool>(features: &[f32], logits: &[f32], v: &[Line], u
 }
 
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "one lane of several arrays, in the form that becomes vector instructions"
+)]
 fn residuals_of_group<const FUSED: bool>(loss: Loss, u: &[Line], labels: &[usize], s: &mut [Line]) {
     match loss {
         Loss::CrossEntropy { label_smoothing } => {
