@@ -71,14 +71,6 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A chart could not be turned into pixels.
-    #[error("the chart `{chart}` could not be saved as PNG: {reason}")]
-    Pixels {
-        /// What was drawn.
-        chart: String,
-        /// What is missing, and what to do.
-        reason: String,
-    },
     /// An image of a contact sheet is not what it says it is.
     #[error("image {index}: expected {expected}, found {found}")]
     Image {

@@ -38,6 +38,6 @@ mod write;
 pub use chart::Svg;
 pub use error::{Error, Result};
 pub use options::{Options, Section, Theme};
-pub use page::{Tables, charts, page, render, render_tables};
+pub use page::{Tables, charts, page, render, render_tables, summary_of};
 pub use selections::{ContactSheet, Sample};
 pub use write::write;

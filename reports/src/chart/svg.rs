@@ -11,11 +11,12 @@ use std::fmt::{self, Write};
 
 /// A chart as inline SVG: no script, no reference to anything outside of itself, light and dark by the reader's
 /// preference (in Jupyter, by the theme), with a title and a description for those who do not see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Svg {
     text: String,
     title: String,
     description: String,
+    size: (f64, f64),
     figures: Figures,
 }
 
@@ -49,6 +50,11 @@ impl Svg {
     /// What the chart shows, in words made from the data, without markup.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Width and height, in units that are pixels where it is not scaled.
+    pub fn size(&self) -> (f64, f64) {
+        self.size
     }
 
     /// What the chart shows, as a table; without rows where nothing is drawn.
@@ -101,7 +107,7 @@ pub(super) fn finish(about: About, draw: impl FnOnce(&Root<'_>) -> Drawn) -> Res
     text.push_str(&dark_style(&body));
     text.push_str(&body);
     text.push_str("</svg>");
-    Ok(Svg { text, title, description, figures: Figures::default() })
+    Ok(Svg { text, title, description, size: (width, height), figures: Figures::default() })
 }
 
 /// The dark colours of the classes in use. Light ones are plain attributes, which any viewer understands.

@@ -34,7 +34,7 @@ const ENVIRONMENT: [&str; 20] = [
     "threads",
 ];
 /// A report is sent to others: where in a network a run was made is not their concern.
-const PRIVATE: [&str; 4] = ["hostname", "user", "working_directory", "cwd"];
+const PRIVATE: [&str; 3] = ["hostname", "user", "folder"];
 /// Ends of the columns that hold a metric's statistics.
 const STATISTICS: [&str; 7] = ["min", "max", "avg", "stddev", "last", "count", "nonfinite"];
 const MOST_VALUES: usize = 8;

@@ -74,6 +74,14 @@ pub fn page(tables: Tables<'_>, options: &Options) -> Result<Page> {
     Page::new(parts, options)
 }
 
+/// The figures and sentences of a report: [`crate::summary::summarize`] of the runs that the options name.
+///
+/// # Errors
+/// As [`render_tables`].
+pub fn summary_of(tables: Tables<'_>, options: &Options) -> Result<Summary> {
+    Ok(Drawn::new(tables, options)?.summary)
+}
+
 /// The charts of a report by name, as `accuracy-versus-fraction`: to save each as a file.
 ///
 /// # Errors

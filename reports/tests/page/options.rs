@@ -68,7 +68,9 @@ fn each_run_says_how_to_make_it_again() {
     let html = render(&made_up.runs, &made_up.metrics, &options()).unwrap();
     assert!(html.contains("<pre>glisten train fashion-mnist --strategy glister --fraction 0.3</pre>"));
     assert!(
-        html.contains("<bdi>glister 30 % seed 0 and glister 30 % seed 1</bdi>; <bdi>commit 0123456789ab</bdi>")
+        html.contains(
+            "<bdi>glister 30 % seed 0 and glister 30 % seed 1</bdi>; <bdi>commit 0123456789ab</bdi>"
+        )
     );
     assert_eq!(html.matches("with changes that are not committed").count(), 1);
     assert!(html.contains("<dt><bdi>libtorch version</bdi></dt><dd><bdi>2.11.0</bdi></dd>"));
