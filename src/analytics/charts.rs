@@ -21,12 +21,17 @@ impl Chart {
         self.0.description()
     }
 
-    /// Writes the SVG to a file, whole or not at all.
+    /// Writes the chart to a file, whole or not at all: as PNG where the name ends in `.png`, else as SVG.
     ///
     /// # Errors
-    /// [`Error::Report`] if the file cannot be written.
+    /// [`Error::Report`] if the file cannot be written; [`Error::Argument`] for a PNG where no Chromium is installed, which
+    /// draws it.
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        Ok(glisten_reports::write(path.as_ref(), self.svg())?)
+        let path = path.as_ref();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+            return crate::browser::picture(self.svg(), self.0.size(), path);
+        }
+        Ok(glisten_reports::write(path, self.svg())?)
     }
 }
 
