@@ -97,9 +97,8 @@ fn a_report_of_data_at_hand_shows_what_was_chosen() {
     let html = read(&path);
     assert!(html.contains("Classes of the chosen subsets</title>"), "the classes over the epochs");
     assert_eq!(html.matches("<img src=\"data:image/png;base64,").count(), 24);
-    let first = study
-        .find_run(&study.runs().unwrap().column("run").unwrap().str().unwrap().get(0).unwrap().to_owned())
-        .unwrap();
+    let runs = study.runs().unwrap();
+    let first = study.find_run(runs.column("run").unwrap().str().unwrap().get(0).unwrap()).unwrap();
     let chosen = first.selection_records().unwrap();
     let lowest = chosen[0].indices[0];
     let label = i64::try_from(&data.train.labels.get(i64::from(lowest))).unwrap();
@@ -230,6 +229,17 @@ fn a_browser_prints_it_and_draws_its_charts() {
     let own = folder.path().join("own.PNG");
     study.chart("validation:accuracy").unwrap().save(&own).unwrap();
     assert_eq!(size(&own), (1920, 860));
+    let html = std::fs::read_to_string(folder.path().join("small.html")).unwrap();
+    for chart in [study.tradeoff_chart().unwrap(), study.time_chart().unwrap()] {
+        assert!(
+            html.contains(chart.svg()),
+            "the notebook shows what the report does: {}",
+            chart.description()
+        );
+    }
+    let charts = study.charts(&Options::default()).unwrap();
+    assert_eq!(charts.len(), html.matches("<svg").count());
+    assert!(charts.iter().all(|(_, chart)| html.contains(chart.svg())));
     let left: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".tmp")), "{left:?}");

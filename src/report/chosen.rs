@@ -33,9 +33,9 @@ pub(super) fn of(
         Some(Parameter::Integer(value)) => Some(*value as f64),
         _ => None,
     };
-    // By strategy, GLISTER first, and fraction; the data must be the same, as positions in it are counted.
-    let mut cells: BTreeMap<(bool, String, u64, [Option<String>; 3]), Vec<&(&Experiment, RunRecord)>> =
-        BTreeMap::new();
+    // Strategy, GLISTER first, and fraction; the data must be the same, as positions in it are counted.
+    type Cell = (bool, String, u64, [Option<String>; 3]);
+    let mut cells: BTreeMap<Cell, Vec<&(&Experiment, RunRecord)>> = BTreeMap::new();
     for one in records.iter().filter(|(_, record)| record.status == Status::Completed) {
         let record = &one.1;
         let (Some(strategy), Some(fraction)) = (text(record, "strategy"), number(record, "fraction")) else {

@@ -9,9 +9,10 @@ pub use glisten_reports::{Options, Section, Theme};
 
 use std::path::{Path, PathBuf};
 
-use glisten_reports::summary::Summary;
 use glisten_reports::Svg;
+use glisten_reports::summary::Summary;
 
+use crate::analytics::Chart;
 use crate::browser;
 use crate::error::{Error, Result};
 use crate::track::Experiment;
@@ -124,6 +125,15 @@ impl Experiment {
     /// templates that cannot be read or filled.
     pub fn report_with(&self, path: impl AsRef<Path>, options: &Options) -> Result<Report> {
         report_on(std::slice::from_ref(self), path, options)
+    }
+
+    /// The charts of the report by name, as `class-balance` or `time-spent`: by the same code, to show in a notebook or to save.
+    ///
+    /// # Errors
+    /// As [`Experiment::report_with`].
+    pub fn charts(&self, options: &Options) -> Result<Vec<(&'static str, Chart)>> {
+        let charts = charts(std::slice::from_ref(self), options)?;
+        Ok(charts.into_iter().map(|(name, svg)| (name, Chart(svg))).collect())
     }
 
     /// The figures of the report, for programs: accuracy, speedup and accuracy lost by strategy and fraction, with their

@@ -220,7 +220,9 @@ pub struct CommandLine {
 
 impl Reproduce {
     pub(super) fn new(read: &Read, options: &Options) -> Self {
-        let mut commands: Vec<((&str, Option<&str>, bool), Vec<&str>)> = Vec::new();
+        /// A command, the commit of its code, and whether files differed from that.
+        type Made<'a> = (&'a str, Option<&'a str>, bool);
+        let mut commands: Vec<(Made<'_>, Vec<&str>)> = Vec::new();
         let mut place = std::collections::HashMap::new();
         let mut n_without = 0;
         for (row, run) in read.runs.iter().enumerate() {

@@ -136,7 +136,7 @@ pub(crate) fn runs(n_runs: usize, n_epochs: i64) -> MadeUp {
 /// Discs and bars, grey or in colour.
 pub(crate) fn images(n: usize) -> ContactSheet {
     let sample = |i: usize, n_chosen: u64| {
-        let is_grey = i % 2 == 0;
+        let is_grey = i.is_multiple_of(2);
         let shade = |x: i64, y: i64| {
             let is_inside = (x - 14).pow(2) + (y - 14).pow(2) < (i as i64 * 3 % 120 + 20);
             if is_inside { 220 } else { ((x * i as i64) % 60) as u8 }
