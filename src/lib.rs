@@ -1,9 +1,10 @@
 //! Glisten answers one question: *how much of the data do you need to train on, and what does it cost in accuracy?*
 //!
 //! Data flows `data → model → select → track → train → analytics → exchange → report`; a module uses what stands to its left and
-//! never what stands to its right. `error`, `device`, `interrupt`, `ops` and `progress` are leaves that all may use.
+//! never what stands to its right. `error`, `device`, `interrupt`, `ops`, `progress` and `browser` are leaves that all may use.
 
 pub mod analytics;
+mod browser;
 pub mod data;
 pub mod device;
 pub mod error;

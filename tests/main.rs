@@ -23,6 +23,7 @@ mod loader; // warm starts, pools, the cheap mode
 mod notebook; // the example notebook through the kernel, with nbclient
 mod operators; // own operators against libtorch's, value and gradient
 mod pipeline; // fit, store, analytics: one seed one result
+mod report; // reports of several experiments, what was chosen, every option of `glisten report`
 mod report_in_browser; // the report in headless Chromium
 mod runs; // started, loaded, marked, deleted; the files kept with them
 mod selection; // what GLISTER promises, its errors, and the loader that uses it

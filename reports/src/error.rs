@@ -45,6 +45,42 @@ pub enum Error {
     /// The page's template could not be filled.
     #[error("the report's template could not be filled")]
     Template(#[from] minijinja::Error),
+    /// An option has no such value.
+    #[error("there is no {what} `{found}`; there are: {expected}")]
+    Option {
+        /// What was to be chosen: `theme` or `section`.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// What there is.
+        expected: String,
+    },
+    /// No run is called so.
+    #[error("no run is called `{name}`; there are: {found}")]
+    UnknownRun {
+        /// The name or pattern that was given.
+        name: String,
+        /// The names that there are, those first that are most like it.
+        found: String,
+    },
+    /// The folder of templates could not be read.
+    #[error("the templates in {} could not be read", path.display())]
+    Templates {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// An image of a contact sheet is not what it says it is.
+    #[error("image {index}: expected {expected}, found {found}")]
+    Image {
+        /// Its position in the training set.
+        index: i64,
+        /// What its width, height and channels promise.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
     /// The file could not be written; what stood at the path before is still there.
     #[error("the report could not be written to {}", path.display())]
     Write {

@@ -10,15 +10,25 @@
 //!   `selection:seconds`, `run:seconds` the columns `.min`, `.max`, `.avg`, `.last` and `.count` that the figures use.
 //! - `metrics`, one row a value: `run`, `metric`, `step`, `value`.
 //!
-//! Data flows one way: `table` reads, [`summary`] computes (with `statistics`), [`chart`] draws, `page` fills the
-//! template, [`write()`] puts the file in its place. The same input gives the same bytes.
+//! - `classes`, if it is known what was chosen, one row a run, epoch and class: `run`, `epoch`, `class`, `count`, `available`.
+//!
+//! Any other column of `runs` is a parameter, or says where a run was made: `command`, `git_commit`, `git_dirty`, `os`,
+//! `libtorch_version` and the like, also with `environment.` before it.
+//!
+//! Data flows one way: `table` and `selections` read, [`summary`] computes (with `statistics`), [`chart`] draws, [`context`]
+//! says in texts what a page holds, `page` fills the templates, [`write()`] puts the file in its place. The same input gives the
+//! same bytes.
 
 #![warn(clippy::unwrap_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod chart;
+pub mod context;
 mod error;
+mod notes;
+mod options;
 mod page;
+mod selections;
 pub mod statistics;
 pub mod summary;
 mod table;
@@ -27,5 +37,7 @@ mod write;
 
 pub use chart::Svg;
 pub use error::{Error, Result};
-pub use page::{Options, render};
+pub use options::{Options, Section, Theme};
+pub use page::{Tables, charts, page, render, render_tables, summary_of};
+pub use selections::{ContactSheet, Sample};
 pub use write::write;

@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::wording::{self, FULL};
 use polars::prelude::{Column, DataFrame, DataType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 
 pub(crate) const RUNS: &str = "runs";
-const METRICS: &str = "metrics";
+pub(crate) const METRICS: &str = "metrics";
 
 /// Beside data set, model and epochs: what runs must share to be compared, where the table has it.
 const CONDITIONS: [&str; 19] = [
@@ -158,30 +158,30 @@ pub(crate) fn read_series(table: &DataFrame, metric: &str) -> Result<Vec<Series>
     if table.height() == 0 {
         return Ok(Vec::new());
     }
-    let required = |name: &'static str, found: bool| {
-        if found { Ok(()) } else { Err(missing(table, METRICS, name)) }
-    };
-    let (runs, metrics) = (strings(table, METRICS, "run")?, strings(table, METRICS, "metric")?);
+    for name in ["run", "metric", "value"] {
+        required(table, METRICS, name)?;
+    }
+    // Tables of millions of rows are usual: no text is copied but the runs' names.
+    let (runs, metrics) = (text_chunks(table, METRICS, "run")?, text_chunks(table, METRICS, "metric")?);
+    let (runs, metrics) = (runs.str()?, metrics.str()?);
     let (steps, values) = (numbers(table, METRICS, "step")?, numbers(table, METRICS, "value")?);
-    required("run", runs.is_some())?;
-    required("metric", metrics.is_some())?;
-    required("value", values.is_some())?;
 
     let mut series: Vec<Series> = Vec::new();
-    let mut place: BTreeMap<String, usize> = BTreeMap::new();
-    for row in 0..table.height() {
-        if metrics.as_ref().and_then(|column| column[row].as_deref()) != Some(metric) {
+    let mut place: HashMap<&str, usize> = HashMap::new();
+    let mut last: Option<(&str, usize)> = None;
+    for (row, (run, name)) in runs.iter().zip(metrics.iter()).enumerate() {
+        if name != Some(metric) {
             continue;
         }
-        let name = runs.as_ref().and_then(|column| column[row].as_deref()).unwrap_or("");
-        let index = match place.get(name) {
-            Some(&index) => index,
-            None => {
-                place.insert(name.to_owned(), series.len());
-                series.push(Series { run: name.to_owned(), ..Series::default() });
+        let run = run.unwrap_or("");
+        let index = match last {
+            Some((before, index)) if before == run => index,
+            _ => *place.entry(run).or_insert_with(|| {
+                series.push(Series { run: run.to_owned(), ..Series::default() });
                 series.len() - 1
-            }
+            }),
         };
+        last = Some((run, index));
         let target = &mut series[index];
         // A table without steps is in the order of its rows.
         let step = match &steps {
@@ -200,12 +200,39 @@ pub(crate) fn read_series(table: &DataFrame, metric: &str) -> Result<Vec<Series>
 }
 
 /// The metrics that the table holds.
-pub(crate) fn metric_names(table: &DataFrame) -> Result<Vec<String>> {
-    let mut names: Vec<String> =
-        strings(table, METRICS, "metric")?.unwrap_or_default().into_iter().flatten().collect();
-    names.sort_unstable();
-    names.dedup();
+pub(crate) fn metric_names(table: &DataFrame) -> Result<BTreeSet<String>> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    if find(table, "metric").is_none() {
+        return Ok(names);
+    }
+    let metrics = text_chunks(table, METRICS, "metric")?;
+    let mut last = None;
+    for name in metrics.str()?.iter() {
+        if name != last
+            && let Some(name) = name
+            && !names.contains(name)
+        {
+            names.insert(name.to_owned());
+        }
+        last = name;
+    }
     Ok(names)
+}
+
+/// The texts of a column; none where the table does not have it.
+pub(crate) fn text_column(table: &DataFrame, which: &'static str, name: &str) -> Result<Vec<Option<String>>> {
+    Ok(strings(table, which, name)?.unwrap_or_default())
+}
+
+/// The numbers of a column; none where the table does not have it.
+pub(crate) fn number_column(table: &DataFrame, which: &'static str, name: &str) -> Result<Vec<Option<f64>>> {
+    Ok(numbers(table, which, name)?.unwrap_or_default())
+}
+
+/// # Errors
+/// [`Error::MissingColumn`] where the table does not have the column.
+pub(crate) fn required(table: &DataFrame, which: &'static str, name: &str) -> Result<()> {
+    find(table, name).map(|_| ()).ok_or_else(|| missing(table, which, name))
 }
 
 type Texts = Option<Vec<Option<String>>>;
@@ -248,16 +275,22 @@ pub(crate) fn missing(table: &DataFrame, which: &'static str, column: &str) -> E
 }
 
 fn strings(table: &DataFrame, which: &'static str, name: &str) -> Result<Texts> {
-    let Some(column) = find(table, name) else { return Ok(None) };
-    let dtype = column.dtype();
-    if dtype.is_null() {
-        return Ok(Some(vec![None; column.len()]));
+    if find(table, name).is_none() {
+        return Ok(None);
     }
-    if !(dtype.is_string() || dtype.is_primitive_numeric() || dtype.is_bool()) {
+    let text = text_chunks(table, which, name)?;
+    Ok(Some(text.str()?.iter().map(|value| value.map(str::to_owned)).collect()))
+}
+
+/// A column that is there, as text.
+fn text_chunks(table: &DataFrame, which: &'static str, name: &str) -> Result<Column> {
+    let column = table.column(name)?;
+    let dtype = column.dtype();
+    let is_readable = dtype.is_null() || dtype.is_string() || dtype.is_primitive_numeric() || dtype.is_bool();
+    if !is_readable {
         return Err(wrong(which, name, "text", dtype));
     }
-    let text = column.cast(&DataType::String)?;
-    Ok(Some(text.str()?.iter().map(|value| value.map(str::to_owned)).collect()))
+    Ok(column.cast(&DataType::String)?)
 }
 
 fn numbers(table: &DataFrame, which: &'static str, name: &str) -> Result<Numbers> {

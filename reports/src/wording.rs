@@ -22,13 +22,16 @@ pub(crate) fn strategy(name: &str) -> String {
     }
 }
 
+/// Whether a character neither controls anything nor turns the reading direction.
+pub(crate) fn harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{61C}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
+}
+
 /// `name` without control characters and marks that turn the reading direction, at most `limit` characters long:
 /// the middle gives way to an ellipsis, since run names tend to differ at their ends.
 pub(crate) fn shorten(name: &str, limit: usize) -> String {
-    let harmless = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{61C}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
-    };
+    let harmless = |c: &char| harmless(*c);
     // Enough for any limit in use, and a name of a gigabyte costs no more than this.
     let clean: Vec<char> = name.chars().filter(harmless).take(limit + 1).collect();
     if clean.len() <= limit {

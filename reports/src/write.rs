@@ -12,7 +12,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// # Errors
 /// [`Error::Write`] where the folder cannot be written to; nothing is left behind then.
 pub fn write(path: &Path, html: &str) -> Result<()> {
-    replace(path, html.as_bytes()).map_err(|source| Error::Write { path: path.to_owned(), source })
+    write_bytes(path, html.as_bytes())
+}
+
+/// As [`write()`], for what is no text.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(|source| Error::Write { path: path.to_owned(), source })
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {

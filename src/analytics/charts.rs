@@ -8,7 +8,7 @@ use crate::track::Experiment;
 
 /// A chart, drawn as SVG. A notebook shows it as a picture.
 #[derive(Debug, Clone)]
-pub struct Chart(glisten_reports::Svg);
+pub struct Chart(pub(crate) glisten_reports::Svg);
 
 impl Chart {
     /// The whole `<svg>` element; it needs nothing from outside.
@@ -21,12 +21,12 @@ impl Chart {
         self.0.description()
     }
 
-    /// Writes the SVG to a file, whole or not at all.
+    /// Writes the chart to a file, whole or not at all: as PNG where the name ends in `.png`, else as SVG.
     ///
     /// # Errors
-    /// [`Error::Report`] if the file cannot be written.
+    /// [`Error::Report`] if the file cannot be written, or for a PNG where no typeface is installed.
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        Ok(glisten_reports::write(path.as_ref(), self.svg())?)
+        Ok(self.0.save(path.as_ref())?)
     }
 }
 
@@ -134,6 +134,23 @@ impl Experiment {
     /// [`Error::Report`] if there is nothing to draw yet.
     pub fn speedup_chart(&self) -> Result<Chart> {
         Ok(Chart(glisten_reports::chart::speedup_versus_fraction(&self.runs()?)?))
+    }
+
+    /// The chart of test accuracy by the seconds of training and choosing, one mark a strategy and fraction, with the Pareto
+    /// front: what nothing else beats in both.
+    ///
+    /// # Errors
+    /// [`Error::Report`] if the table of runs cannot be drawn.
+    pub fn tradeoff_chart(&self) -> Result<Chart> {
+        Ok(Chart(glisten_reports::chart::accuracy_versus_time(&self.runs()?)?))
+    }
+
+    /// The chart of where the time went: training, choosing and the rest, one bar a strategy and fraction.
+    ///
+    /// # Errors
+    /// [`Error::Report`] if the table of runs cannot be drawn.
+    pub fn time_chart(&self) -> Result<Chart> {
+        Ok(Chart(glisten_reports::chart::time_spent(&self.runs()?)?))
     }
 
     /// Any two columns of [`Experiment::runs`] against each other, one mark a run: see [`ChartExt::scatter`].

@@ -249,7 +249,7 @@ impl SweepArguments {
             println!("report: {}", done.report_with(path, &options)?);
         }
         if let Some(path) = &self.json {
-            report::write_figures(path, &done, &sweep.published)?;
+            report::write_figures(path, done.name(), &done.summary()?, &sweep.published)?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,23 +1,29 @@
 //! The charts, each as one self-contained SVG.
 
+mod bands;
 mod canvas;
+mod class_balance;
 mod colouring;
 mod frame;
 mod palette;
 mod parallel;
 mod per_step;
+mod raster;
 mod scatter;
 mod svg;
 mod thin;
 mod ticks;
+mod time_spent;
+mod tradeoff;
 mod variable;
 mod versus_fraction;
 
-pub use svg::Svg;
+pub use svg::{Figures, Svg};
 
 use crate::error::Result;
-use crate::summary::{Summary, summarize};
-use crate::table::{Run, read_runs, read_series};
+use crate::selections::Balance;
+use crate::summary::{Summary, summarize, summarize_runs};
+use crate::table::{Run, Series, read_runs, read_series};
 use polars::prelude::DataFrame;
 use std::borrow::Cow;
 
@@ -58,6 +64,37 @@ pub fn speedup_versus_fraction(runs: &DataFrame) -> Result<Svg> {
     speedup_of(&summarize(runs)?)
 }
 
+/// Test accuracy against the seconds of training and choosing, one mark a strategy and fraction, with the Pareto front: what
+/// nothing else beats in both. Of a table with several settings, the one with the most runs is drawn.
+///
+/// # Errors
+/// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
+pub fn accuracy_versus_time(runs: &DataFrame) -> Result<Svg> {
+    tradeoff_of(&summarize(runs)?)
+}
+
+/// Where the time of a run went, training, choosing and the rest, one bar a strategy and fraction, means over the runs.
+/// Of a table with several settings, the one with the most runs is drawn.
+///
+/// # Errors
+/// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
+pub fn time_spent(runs: &DataFrame) -> Result<Svg> {
+    time_spent_of(&summarize(runs)?)
+}
+
+/// How often each class is chosen over the epochs, as its share of the subset ÷ its share of all of the data, for the first
+/// strategy of the report that is in `classes`, with its smallest fraction. `classes` has the columns `run`, `epoch`, `class`,
+/// `count` and, where classes differ in size, `available`.
+///
+/// # Errors
+/// [`crate::Error::MissingColumn`] where a table of classes with rows lacks one of these;
+/// [`crate::Error::Column`] where a column of either table cannot be read.
+pub fn class_balance(classes: &DataFrame, runs: &DataFrame) -> Result<Svg> {
+    let runs = read_runs(runs)?;
+    let summary = summarize_runs(&runs);
+    class_balance_of(crate::selections::balance(classes, &runs, summary.settings.first())?.as_ref())
+}
+
 /// Column `y` of any table against column `x`, one mark a row, coloured by a third column where one is named: numbers and
 /// times by shades, anything else a colour each. Positive numbers that span more than two decades are shown by their
 /// logarithm, text as categories. Rows without a finite value of `x` or `y` are left out and counted in the description.
@@ -88,6 +125,18 @@ pub(crate) fn varying<'a>(table: &DataFrame, columns: &[&'a str]) -> Vec<&'a str
     columns.iter().copied().filter(|name| differs(name)).collect()
 }
 
+pub(crate) fn tradeoff_of(summary: &Summary) -> Result<Svg> {
+    tradeoff::draw(summary.settings.first())
+}
+
+pub(crate) fn time_spent_of(summary: &Summary) -> Result<Svg> {
+    time_spent::draw(summary.settings.first())
+}
+
+pub(crate) fn class_balance_of(balance: Option<&Balance>) -> Result<Svg> {
+    class_balance::draw(balance.unwrap_or(&Balance { about: String::new(), classes: Vec::new() }))
+}
+
 pub(crate) fn accuracy_of(summary: &Summary) -> Result<Svg> {
     versus_fraction::accuracy(summary.settings.first())
 }
@@ -96,12 +145,25 @@ pub(crate) fn speedup_of(summary: &Summary) -> Result<Svg> {
     versus_fraction::speedup(summary.settings.first())
 }
 
-pub(crate) fn per_step_of(metrics: &DataFrame, runs: &[Run], metric: &str) -> Result<Svg> {
-    per_step::draw(&read_series(metrics, metric)?, runs, metric)
+/// Whether a chart of so many runs over their steps shows bands instead of lines.
+pub(crate) fn shows_bands(n_runs: usize) -> bool {
+    n_runs > per_step::MOST_LINES
+}
+
+pub(crate) fn per_step_of(series: &[Series], runs: &[Run], metric: &str) -> Result<Svg> {
+    per_step::draw(series, runs, metric)
+}
+
+/// At most `n` of the values, the first and the last among them, evenly apart.
+fn spaced<T: Copy>(values: &[T], n: usize) -> Vec<T> {
+    if values.len() <= n || n < 2 {
+        return values.iter().take(n.max(1)).copied().collect();
+    }
+    (0..n).map(|i| values[i * (values.len() - 1) / (n - 1)]).collect()
 }
 
 /// `text` as XML text or attribute value; characters that XML forbids are left out.
-fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let special = |c: char| matches!(c, '<' | '>' | '&' | '"' | '\'') || c.is_control();
     if !text.contains(special) && !text.contains(['\u{FFFE}', '\u{FFFF}']) {
         return Cow::Borrowed(text);

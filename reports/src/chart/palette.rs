@@ -99,6 +99,11 @@ pub(super) fn of_run(index: usize) -> Ink {
     Ink::solid(FIRST + (index % N) as u8).dashed(index / N)
 }
 
+/// The colour of the nth thing that is neither a strategy nor a run.
+pub(super) fn of_part(index: usize) -> Ink {
+    Ink::solid(OTHERS + (index % N_OTHERS) as u8)
+}
+
 /// The shade of a number that lies at `share`, from 0 to 1, of the way from the lowest to the highest.
 pub(super) fn of_share(share: f64) -> Ink {
     Ink::solid(SHADES + ((share * N_SHADES as f64) as usize).min(N_SHADES - 1) as u8)

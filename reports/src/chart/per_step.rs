@@ -1,11 +1,12 @@
-//! A metric over its steps, one line a run, labelled where the lines end.
+//! A metric over its steps, one line a run, labelled where the lines end; of many runs, bands.
 
+use super::bands::{self, Spread, spread_of};
 use super::frame::{
     Axis, Frame, Key, Mark, empty, faint_line, label_width, legend, legend_height, marker, pixel, spread,
     text,
 };
 use super::palette::{Ink, QUIET, of_run, of_strategy};
-use super::svg::{About, Drawn, Root, Svg, finish};
+use super::svg::{About, Drawn, Figures, Root, Svg, finish};
 use super::thin::thin;
 use crate::error::Result;
 use crate::summary::strategy_rank;
@@ -22,6 +23,12 @@ const MOST_POINTS_A_RUN: usize = 1000;
 /// Over all runs: what keeps a chart of a thousand runs small.
 const MOST_POINTS: usize = 40_000;
 const MOST_LABELS: usize = 20;
+/// More runs than this are drawn as bands: one for each strategy and fraction, or for each strategy.
+pub(super) const MOST_LINES: usize = 60;
+/// More bands than this would hide each other: then there is one for each strategy.
+const MOST_BANDS: usize = 8;
+/// Rows of the table; of more steps, these many are shown.
+const MOST_ROWS: usize = 12;
 /// More runs of unknown strategy than this share one colour.
 const MOST_COLOURED_RUNS: usize = 12;
 const LABEL_GAP: f64 = 14.0;
@@ -44,7 +51,12 @@ pub(super) fn draw(series: &[Series], runs: &[Run], metric: &str) -> Result<Svg>
         let about = About { title, description: sentence.clone(), width: WIDTH, height: 160.0 };
         return finish(about, |root| empty(root, WIDTH, 160.0, &[sentence]));
     }
-    let groups = group(&drawable, runs);
+    let is_banded = super::shows_bands(drawable.len());
+    let mut groups = group(&drawable, runs);
+    if is_banded && (groups.len() > MOST_BANDS || groups.iter().any(|group| group.label.is_empty())) {
+        groups = by_strategy(groups);
+    }
+    let spreads: Vec<Vec<(f64, Spread)>> = groups.iter().map(|group| spread_of(&group.series)).collect();
     let (x, y) = axes(&drawable, metric, &name);
     let labelled = groups.len() <= MOST_LABELS && groups.iter().all(|group| !group.label.is_empty());
     let keys = if labelled { Vec::new() } else { keys_of(&groups, drawable.len()) };
@@ -55,12 +67,68 @@ pub(super) fn draw(series: &[Series], runs: &[Run], metric: &str) -> Result<Svg>
     let top = if keys.is_empty() { 32.0 } else { 34.0 + legend_height(&keys, WIDTH - left - right) };
     let frame = Frame { width: WIDTH, height: HEIGHT, left, right, top, bottom: 48.0 };
     let description = describe(&groups, &drawable, &name);
-    finish(About { title, description, width: WIDTH, height: HEIGHT }, |root| {
+    let svg = finish(About { title, description, width: WIDTH, height: HEIGHT }, |root| {
         frame.draw(root, &x, &y)?;
         legend(root, &keys, left, 28.0, WIDTH - left - right)?;
-        lines(root, &frame, &groups, &x, &y, drawable.len())?;
+        if is_banded {
+            for (group, spreads) in groups.iter().zip(&spreads).rev() {
+                bands::draw(root, &frame, (&x, &y), spreads, group.ink)?;
+            }
+        } else {
+            lines(root, &frame, &groups, &x, &y, drawable.len())?;
+        }
         if labelled { labels(root, &frame, &groups, &x, &y) } else { Ok(()) }
-    })
+    })?;
+    Ok(svg.with_figures(figures(&groups, &spreads)))
+}
+
+/// One group for each strategy, all of its fractions together.
+fn by_strategy(groups: Vec<Group<'_>>) -> Vec<Group<'_>> {
+    let mut merged: Vec<Group<'_>> = Vec::new();
+    for group in groups {
+        match merged.iter_mut().find(|one| one.strategy == group.strategy) {
+            Some(one) => one.series.extend(group.series),
+            None => {
+                let label = match &group.strategy {
+                    Some(strategy) => wording::strategy(strategy),
+                    None => "Strategy unknown".to_owned(),
+                };
+                merged.push(Group { label, ink: Ink { dash: 0, ..group.ink }, ..group });
+            }
+        }
+    }
+    merged
+}
+
+/// The middle of the runs at some of the steps, with the lowest and highest where there are several runs.
+fn figures(groups: &[Group<'_>], spreads: &[Vec<(f64, Spread)>]) -> Figures {
+    let mut steps: Vec<f64> = spreads.iter().flatten().map(|one| one.0).collect();
+    steps.sort_unstable_by(f64::total_cmp);
+    steps.dedup();
+    let mut figures = Figures::new(&["Epoch"]);
+    figures.columns.extend(groups.iter().take(MOST_LABELS).enumerate().map(|(i, group)| {
+        if group.label.is_empty() { format!("Run {}", i + 1) } else { group.label.clone() }
+    }));
+    figures.rows = super::spaced(&steps, MOST_ROWS)
+        .into_iter()
+        .map(|step| {
+            let cell = |spreads: &Vec<(f64, Spread)>| {
+                let found = spreads.binary_search_by(|one| one.0.total_cmp(&step)).ok();
+                found.map_or("–".to_owned(), |at| {
+                    let [low, _, middle, _, high] = spreads[at].1;
+                    let middle = wording::fixed(middle, 3);
+                    if low == high {
+                        return middle;
+                    }
+                    format!("{middle} ({} to {})", wording::fixed(low, 3), wording::fixed(high, 3))
+                })
+            };
+            let mut row = vec![wording::trimmed(step, 2)];
+            row.extend(spreads.iter().take(MOST_LABELS).map(cell));
+            row
+        })
+        .collect();
+    figures
 }
 
 fn lines(root: &Root<'_>, frame: &Frame, groups: &[Group<'_>], x: &Axis, y: &Axis, n_runs: usize) -> Drawn {

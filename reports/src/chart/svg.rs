@@ -5,16 +5,35 @@ use super::palette::COLOURS;
 use crate::error::{Error, Result};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 
 /// A chart as inline SVG: no script, no reference to anything outside of itself, light and dark by the reader's
 /// preference (in Jupyter, by the theme), with a title and a description for those who do not see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Svg {
     text: String,
     title: String,
     description: String,
+    size: (f64, f64),
+    figures: Figures,
+}
+
+/// The numbers of a chart as a table of texts, for those who do not see it and those who want to know exactly.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// What stands in each column.
+    pub columns: Vec<String>,
+    /// The rows; the first cell says what the row is about.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Figures {
+    /// A table with these columns and no rows yet.
+    pub(super) fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|name| (*name).to_owned()).collect(), rows: Vec::new() }
+    }
 }
 
 impl Svg {
@@ -31,6 +50,20 @@ impl Svg {
     /// What the chart shows, in words made from the data, without markup.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Width and height, in units that are pixels where it is not scaled.
+    pub fn size(&self) -> (f64, f64) {
+        self.size
+    }
+
+    /// What the chart shows, as a table; without rows where nothing is drawn.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    pub(super) fn with_figures(self, figures: Figures) -> Self {
+        Self { figures, ..self }
     }
 }
 
@@ -74,28 +107,30 @@ pub(super) fn finish(about: About, draw: impl FnOnce(&Root<'_>) -> Drawn) -> Res
     text.push_str(&dark_style(&body));
     text.push_str(&body);
     text.push_str("</svg>");
-    Ok(Svg { text, title, description })
+    Ok(Svg { text, title, description, size: (width, height), figures: Figures::default() })
 }
 
 /// The dark colours of the classes in use. Light ones are plain attributes, which any viewer understands.
 fn dark_style(body: &str) -> String {
     let mut by_preference = String::new();
-    let mut by_jupyter = String::new();
+    let mut by_choice = String::new();
     for (index, (_, dark)) in COLOURS.iter().enumerate() {
         for (class, property) in [(format!("s{index}"), "stroke"), (format!("f{index}"), "fill")] {
             if body.contains(&format!("class=\"{class}\"")) {
-                // A Jupyter theme is chosen in Jupyter, whatever the system prefers.
+                // A theme that is chosen, in Jupyter or for a report, counts more than what the system prefers.
                 let _ = write!(
                     by_preference,
-                    ".gl-chart:not([data-jp-theme-light=true] *) .{class}{{{property}:{dark}}}"
+                    ".gl-chart:not([data-jp-theme-light=true] *,[data-theme=light] *) .{class}{{{property}:{dark}}}"
                 );
-                let _ =
-                    write!(by_jupyter, "[data-jp-theme-light=false] .gl-chart .{class}{{{property}:{dark}}}");
+                let _ = write!(
+                    by_choice,
+                    ":is([data-jp-theme-light=false],[data-theme=dark]) .gl-chart .{class}{{{property}:{dark}}}"
+                );
             }
         }
     }
     format!(
-        "<style>@media screen and (prefers-color-scheme:dark){{{by_preference}}}@media screen{{{by_jupyter}}}</style>\n"
+        "<style>@media screen and (prefers-color-scheme:dark){{{by_preference}}}@media screen{{{by_choice}}}</style>\n"
     )
 }
 

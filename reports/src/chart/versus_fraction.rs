@@ -2,7 +2,7 @@
 
 use super::frame::{Axis, Frame, Key, Mark, Plot, empty, legend, legend_height, line, marker, pixel};
 use super::palette::{FULL_DATA, Ink, QUIET, of_strategy};
-use super::svg::{About, Drawn, Root, Svg, finish};
+use super::svg::{About, Drawn, Figures, Root, Svg, finish};
 use crate::error::Result;
 use crate::statistics::Estimate;
 use crate::summary::{Row, SettingSummary, setting_name};
@@ -33,7 +33,8 @@ pub(super) fn accuracy(setting: Option<&SettingSummary>) -> Result<Svg> {
     let (low, high) = extent(all());
     // With two seeds an interval may be wider than all there is: what lies outside of 0 to 1 says nothing.
     let (low, high) = (low.max(0.0_f64.min(least(all()))), high.min(1.0_f64.max(most(all()))));
-    let pad = ((high - low) * 0.06).max(1e-4);
+    // Two thousandths are no difference to fill an axis with.
+    let pad = ((high - low) * 0.06).max(0.002);
     let y = Axis::round(low - pad, high + pad, 5, "Test accuracy, share of images right");
     let mut keys = keys_of(&lines);
     if let Some(full) = full {
@@ -49,7 +50,8 @@ pub(super) fn accuracy(setting: Option<&SettingSummary>) -> Result<Svg> {
         format!("{}{}{reference}", of_which(setting), describe(&lines, wording::accuracy))
     };
     let (floor, ceiling) = (y.low, y.high);
-    draw(title, description, &lines, &keys, y, |plot, _| {
+    let figures = figures(&lines, "Test accuracy", full, wording::accuracy);
+    let svg = draw(title, description, &lines, &keys, y, |plot, _| {
         let Some(full) = full else { return Ok(()) };
         let (left, right) = (plot.get_x_range().start, plot.get_x_range().end);
         if let (Some(low), Some(high)) = (full.low(), full.high()) {
@@ -57,7 +59,8 @@ pub(super) fn accuracy(setting: Option<&SettingSummary>) -> Result<Svg> {
             plot.draw(&Rectangle::new([(left, low), (right, high)], FULL_DATA.carrier().mix(0.12).filled()))?;
         }
         plot.draw(&PathElement::new(vec![(left, full.mean), (right, full.mean)], line(FULL_DATA, 1.5)))
-    })
+    })?;
+    Ok(svg.with_figures(figures))
 }
 
 pub(super) fn speedup(setting: Option<&SettingSummary>) -> Result<Svg> {
@@ -80,7 +83,8 @@ pub(super) fn speedup(setting: Option<&SettingSummary>) -> Result<Svg> {
         describe(&lines, wording::times_with_interval)
     );
     let ceiling = y.high;
-    draw(title, description, &lines, &keys, y, move |plot, right| {
+    let figures = figures(&lines, "Speedup", None, wording::times_with_interval);
+    let svg = draw(title, description, &lines, &keys, y, move |plot, right| {
         let left = (1.0 / ceiling).max(smallest * 0.25);
         let curve = (0..=60).map(|i| left * (right / left).powf(f64::from(i) / 60.0)).map(|f| (f, 1.0 / f));
         plot.draw(&PathElement::new(
@@ -88,7 +92,27 @@ pub(super) fn speedup(setting: Option<&SettingSummary>) -> Result<Svg> {
             line(QUIET.dashed(1), 1.5),
         ))?;
         plot.draw(&PathElement::new(vec![(0.0, 1.0), (right, 1.0)], line(FULL_DATA, 1.0)))
-    })
+    })?;
+    Ok(svg.with_figures(figures))
+}
+
+fn figures(
+    lines: &[Line],
+    what: &str,
+    full: Option<Estimate>,
+    figure: impl Fn(&Estimate) -> String,
+) -> Figures {
+    let mut figures = Figures::new(&["Strategy", "Fraction", what]);
+    if let Some(full) = full {
+        figures.rows.push(vec![wording::strategy(FULL), percent(1.0), figure(&full)]);
+    }
+    for line in lines {
+        let cells = line.points.iter().map(|(fraction, value)| {
+            vec![wording::strategy(&line.strategy), percent(*fraction), figure(value)]
+        });
+        figures.rows.extend(cells);
+    }
+    figures
 }
 
 /// The distance between the marks of neighbouring strategies, in units of the drawing: small enough that the marks
@@ -192,7 +216,7 @@ fn draw(
         20.0 + y.ticks.iter().map(|tick| super::frame::label_width(&tick.1, 12.0)).fold(20.0, f64::max);
     let legend_width = WIDTH - left - 12.0;
     let top = 34.0 + legend_height(keys, legend_width) + 6.0;
-    let frame = Frame { width: WIDTH, height: HEIGHT, left, right: 16.0, top, bottom: 48.0 };
+    let frame = Frame { width: WIDTH, height: HEIGHT, left, right: 22.0, top, bottom: 48.0 };
     finish(about, |root: &Root<'_>| {
         let plot = frame.draw(root, &x, &y)?;
         legend(root, keys, left, 28.0, legend_width)?;

@@ -1,61 +1,264 @@
 //! The whole report: options and tables in, one HTML file out.
 
-mod context;
+mod template;
 
-use crate::chart;
-use crate::error::Result;
-use crate::summary::{Published, summarize_runs};
-use crate::table::{metric_names, read_runs};
-use context::Page;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment};
-use polars::prelude::DataFrame;
+use crate::chart::{self, Svg};
+use crate::context::{Chart, Page, Parts, Read};
+use crate::error::{Error, Result};
+use crate::options::{Options, Section, matches};
+use crate::selections::{self, ContactSheet};
+use crate::summary::{Summary, summarize_runs};
+use crate::table::{METRICS, Run, metric_names, read_runs, read_series, required};
+use crate::wording::shorten;
+use polars::prelude::{BooleanChunked, DataFrame};
+use std::collections::HashSet;
 
-const TEMPLATE: &str = include_str!("../templates/report.html");
-const STYLE: &str = include_str!("../templates/report.css");
-
-/// What a report says beside its data. All of it is plain text.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Options {
-    /// The heading; "How much of the data is needed?" where none is given.
-    pub title: Option<String>,
-    /// Who made the report.
-    pub author: Option<String>,
-    /// When it was written, in words. None by default, so that the same input gives the same bytes.
-    pub written_at: Option<String>,
-    /// How it was made, one line each: command lines, versions, the machine.
-    pub how_made: Vec<String>,
-    /// Figures in print, which GLISTER's are set beside.
-    pub published: Vec<Published>,
+/// What a report is made of. What is not there is said to be missing.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// One row a run.
+    pub runs: &'a DataFrame,
+    /// One row a value of a metric.
+    pub metrics: &'a DataFrame,
+    /// How many samples of each class the runs chose: see [`chart::class_balance`].
+    pub classes: Option<&'a DataFrame>,
+    /// The most and least chosen images.
+    pub images: Option<&'a ContactSheet>,
 }
 
-/// The report as one HTML file: no script, nothing loaded from anywhere, light and dark by the reader's preference.
+impl<'a> Tables<'a> {
+    /// Runs and metrics, without what they chose.
+    pub fn new(runs: &'a DataFrame, metrics: &'a DataFrame) -> Self {
+        Self { runs, metrics, classes: None, images: None }
+    }
+}
+
+/// The report of some runs and their metrics: see [`render_tables`].
 ///
 /// # Errors
-/// [`crate::Error::Column`] and [`crate::Error::MissingColumn`] where a table cannot be read;
-/// [`crate::Error::Drawing`] and [`crate::Error::Template`] only through a fault of this crate.
+/// As [`render_tables`].
 pub fn render(runs: &DataFrame, metrics: &DataFrame, options: &Options) -> Result<String> {
-    let rows = read_runs(runs)?;
-    let summary = summarize_runs(&rows);
-    let measured = metric_names(metrics)?;
-    // The metric that the runs are sorted by; another accuracy where it was not kept.
-    let shown = ["validation:accuracy", "test:accuracy", "train:accuracy"]
-        .into_iter()
-        .find(|name| measured.iter().any(|one| one == name))
-        .unwrap_or("validation:accuracy");
-    let charts = [
-        chart::accuracy_of(&summary)?,
-        chart::speedup_of(&summary)?,
-        chart::per_step_of(metrics, &rows, shown)?,
-    ];
-    let page = Page::new(&summary, &rows, &charts, &charts_of_any_columns(runs)?, options);
+    render_tables(Tables::new(runs, metrics), options)
+}
 
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_template("report.html", TEMPLATE)?;
-    environment.add_global("style", minijinja::Value::from_safe_string(STYLE.to_owned()));
-    Ok(environment.get_template("report.html")?.render(minijinja::value::Serde(page))?)
+/// The report as one HTML file: nothing loaded from anywhere, light and dark by the reader's preference, readable without
+/// its few lines of script, which sort the table of runs.
+///
+/// # Errors
+/// [`Error::Column`] and [`Error::MissingColumn`] where a table cannot be read; [`Error::UnknownRun`] where the options name
+/// a run that is not there; [`Error::Templates`] and [`Error::Template`] where the user's templates cannot be read or filled;
+/// [`Error::Image`] where an image is not what it says it is; [`Error::Drawing`] only through a fault of this crate.
+pub fn render_tables(tables: Tables<'_>, options: &Options) -> Result<String> {
+    template::fill(&page(tables, options)?, options.templates.as_deref())
+}
+
+/// What the templates of a report see.
+///
+/// # Errors
+/// As [`render_tables`].
+pub fn page(tables: Tables<'_>, options: &Options) -> Result<Page> {
+    let drawn = Drawn::new(tables, options)?;
+    let charts =
+        if options.shows(Section::Charts) && drawn.summary.n_runs > 0 { drawn.charts()? } else { Vec::new() };
+    let class_chart = if options.shows(Section::Selections) { drawn.class_chart()? } else { None };
+    let details = Read::of(&drawn.table, &drawn.runs)?;
+    let parts = Parts {
+        summary: &drawn.summary,
+        runs: &drawn.runs,
+        charts: charts.iter().map(|(id, svg, caption)| Chart::new(id, svg, caption, !is_half(id))).collect(),
+        class_chart: class_chart.map(|(id, svg, caption)| Chart::new(id, &svg, caption, true)),
+        contact_sheet: tables.images,
+        details,
+        baseline: drawn.baseline.as_ref(),
+    };
+    Page::new(parts, options)
+}
+
+/// The figures and sentences of a report: [`crate::summary::summarize`] of the runs that the options name.
+///
+/// # Errors
+/// As [`render_tables`].
+pub fn summary_of(tables: Tables<'_>, options: &Options) -> Result<Summary> {
+    Ok(Drawn::new(tables, options)?.summary)
+}
+
+/// The charts of a report by name, as `accuracy-versus-fraction`: to save each as a file.
+///
+/// # Errors
+/// As [`render_tables`].
+pub fn charts(tables: Tables<'_>, options: &Options) -> Result<Vec<(&'static str, Svg)>> {
+    let drawn = Drawn::new(tables, options)?;
+    if drawn.summary.n_runs == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(drawn.charts()?.into_iter().chain(drawn.class_chart()?).map(|(id, svg, _)| (id, svg)).collect())
+}
+
+/// A name, a chart, and how to read it.
+type Captioned = (&'static str, Svg, String);
+
+/// Two of these stand side by side.
+fn is_half(id: &str) -> bool {
+    id.ends_with("-versus-fraction")
+}
+
+/// The runs to report on, read.
+struct Drawn<'a> {
+    tables: Tables<'a>,
+    /// The table of runs, without those that are not asked for.
+    table: DataFrame,
+    runs: Vec<Run>,
+    summary: Summary,
+    baseline: Option<Run>,
+    is_chosen: bool,
+}
+
+impl<'a> Drawn<'a> {
+    fn new(tables: Tables<'a>, options: &Options) -> Result<Self> {
+        let all = read_runs(tables.runs)?;
+        let baseline = options.baseline.as_deref().map(|name| find(&all, name).cloned()).transpose()?;
+        let is_chosen = !options.runs.is_empty();
+        let (table, runs) = if is_chosen {
+            for pattern in &options.runs {
+                if !all.iter().any(|run| matches(pattern, &run.name)) {
+                    return Err(unknown(&all, pattern));
+                }
+            }
+            let wanted = |run: &Run| options.runs.iter().any(|pattern| matches(pattern, &run.name));
+            let mask: Vec<bool> = all.iter().map(wanted).collect();
+            let table = tables.runs.filter(&BooleanChunked::from_iter(mask))?;
+            let runs = read_runs(&table)?;
+            (table, runs)
+        } else {
+            (tables.runs.clone(), all)
+        };
+        let summary = summarize_runs(&runs);
+        Ok(Self { tables, table, runs, summary, baseline, is_chosen })
+    }
+
+    fn charts(&self) -> Result<Vec<Captioned>> {
+        let summary = &self.summary;
+        let has_intervals = summary.settings.first().is_some_and(|setting| {
+            setting.rows.iter().any(|row| row.accuracy.is_some_and(|accuracy| accuracy.half_width.is_some()))
+        });
+        let intervals = if has_intervals {
+            "Mean over seeds; whiskers and the band of full data are 95 % intervals. The vertical axis does not start at zero."
+        } else {
+            "One seed each, so there are no intervals. The vertical axis does not start at zero."
+        };
+        let mut charts: Vec<Captioned> = vec![
+            ("accuracy-versus-fraction", chart::accuracy_of(summary)?, intervals.to_owned()),
+            (
+                "speedup-versus-fraction",
+                chart::speedup_of(summary)?,
+                "Training steps and choosing, full data ÷ subset; the lower line is full data itself, 1 ×."
+                    .to_owned(),
+            ),
+        ];
+        if summary
+            .settings
+            .first()
+            .is_none_or(|setting| setting.rows.iter().all(|row| row.training_seconds.is_none()))
+        {
+            charts.extend(self.scatter()?);
+        } else {
+            charts.push((
+                "accuracy-versus-time",
+                chart::tradeoff_of(summary)?,
+                "One mark a strategy and fraction, mean over seeds; further left and higher is better. Those with a ring are on \
+                 the Pareto front: nothing else is both faster and as accurate."
+                    .to_owned(),
+            ));
+        }
+        charts.push(self.per_epoch()?);
+        charts.push((
+            "time-spent",
+            chart::time_spent_of(summary)?,
+            "Mean over the runs of a strategy and fraction. Evaluation and the rest is what remains of the whole run: passes made \
+             to report, reading data, saving."
+                .to_owned(),
+        ));
+        charts.extend(self.parallel()?);
+        Ok(charts)
+    }
+
+    /// The metric that the runs are sorted by; another accuracy where it was not kept.
+    fn per_epoch(&self) -> Result<Captioned> {
+        let metrics = self.tables.metrics;
+        let measured = metric_names(metrics)?;
+        if metrics.height() > 0 {
+            required(metrics, METRICS, "metric")?;
+        }
+        let shown = ["validation:accuracy", "test:accuracy", "train:accuracy"]
+            .into_iter()
+            .find(|name| measured.contains(*name))
+            .unwrap_or("validation:accuracy");
+        let mut series = read_series(metrics, shown)?;
+        if self.is_chosen {
+            let names: HashSet<&str> = self.runs.iter().map(|run| run.name.as_str()).collect();
+            series.retain(|one| names.contains(one.run.as_str()));
+        }
+        let n_drawn = series.iter().filter(|one| !one.points.is_empty()).count();
+        let caption = if chart::shows_bands(n_drawn) {
+            format!(
+                "Bands, since {n_drawn} lines would hide each other: the line is the middle of the runs, the plainer band holds \
+                 eight tenths of them, the faint one all."
+            )
+        } else {
+            "One line a run, measured after each epoch. Within a strategy, solid is the largest fraction."
+                .to_owned()
+        };
+        Ok(("metric-per-epoch", chart::per_step_of(&series, &self.runs, shown)?, caption))
+    }
+
+    /// For runs that did not record what training took: the time from start to end.
+    fn scatter(&self) -> Result<Option<Captioned>> {
+        const SECONDS: &str = "run:seconds.last";
+        let Some(reached) = self.reached() else { return Ok(None) };
+        if chart::varying(&self.table, &[SECONDS]).is_empty() {
+            return Ok(None);
+        }
+        let caption = "One mark a run: the seconds it took from its start to its end, and what it reached. The numbers are in \
+                       the table of all runs.";
+        Ok(Some((
+            "accuracy-versus-seconds",
+            chart::scatter(&self.table, SECONDS, reached, None)?,
+            caption.to_owned(),
+        )))
+    }
+
+    /// How what the runs reached hangs together with the parameters in which they differ.
+    fn parallel(&self) -> Result<Option<Captioned>> {
+        let Some(reached) = self.reached() else { return Ok(None) };
+        let mut columns = chart::varying(&self.table, &PARAMETERS);
+        if columns.len() < 2 {
+            return Ok(None);
+        }
+        columns.push(reached);
+        let caption = "One line a run, over the parameters in which the runs differ; the warmer, the more accurate. The numbers \
+                       are in the table of all runs.";
+        Ok(Some((
+            "parameters",
+            chart::parallel_coordinates(&self.table, &columns, Some(reached))?,
+            caption.to_owned(),
+        )))
+    }
+
+    fn reached(&self) -> Option<&'static str> {
+        chart::varying(&self.table, &["test:accuracy.last", "validation:accuracy.max"]).first().copied()
+    }
+
+    fn class_chart(&self) -> Result<Option<Captioned>> {
+        let Some(classes) = self.tables.classes else { return Ok(None) };
+        let Some(balance) = selections::balance(classes, &self.runs, self.summary.settings.first())? else {
+            return Ok(None);
+        };
+        let caption = format!(
+            "{}. Above 1 × a class is chosen more often than its share of all of the data, below 1 × less often.",
+            balance.about
+        );
+        Ok(Some(("class-balance", chart::class_balance_of(Some(&balance))?, caption)))
+    }
 }
 
 /// What a table of runs may vary in, beside the data.
@@ -80,27 +283,16 @@ const PARAMETERS: [&str; 18] = [
     "pool",
 ];
 
-/// Charts that only some tables have something for, with their captions: what the runs took and reached, and how what they
-/// reached hangs together with the parameters in which they differ.
-fn charts_of_any_columns(runs: &DataFrame) -> Result<Vec<(chart::Svg, &'static str)>> {
-    const SECONDS: &str = "run:seconds.last";
-    let reached = ["test:accuracy.last", "validation:accuracy.max"];
-    let Some(reached) = chart::varying(runs, &reached).first().copied() else { return Ok(Vec::new()) };
-    let mut charts = Vec::new();
-    if chart::varying(runs, &[SECONDS]).len() == 1 {
-        let strategy = chart::varying(runs, &["strategy"]).first().copied();
-        charts.push((
-            chart::scatter(runs, SECONDS, reached, strategy)?,
-            "One mark a run: the seconds it took from its start to its end, and what it reached.",
-        ));
-    }
-    let mut columns = chart::varying(runs, &PARAMETERS);
-    if columns.len() >= 2 {
-        columns.push(reached);
-        charts.push((
-            chart::parallel_coordinates(runs, &columns, Some(reached))?,
-            "One line a run, over the parameters in which the runs differ; the warmer, the more accurate.",
-        ));
-    }
-    Ok(charts)
+fn find<'a>(runs: &'a [Run], name: &str) -> Result<&'a Run> {
+    runs.iter().find(|run| run.name == name).ok_or_else(|| unknown(runs, name))
+}
+
+fn unknown(runs: &[Run], name: &str) -> Error {
+    let likeness = |run: &&Run| strsim::jaro_winkler(name, &run.name);
+    let mut near: Vec<&Run> = runs.iter().collect();
+    near.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    let found: Vec<String> =
+        near.into_iter().take(8).map(|run| format!("`{}`", shorten(&run.name, 80))).collect();
+    let found = if found.is_empty() { "no run".to_owned() } else { found.join(", ") };
+    Error::UnknownRun { name: shorten(name, 80), found }
 }

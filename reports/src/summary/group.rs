@@ -77,6 +77,7 @@ fn row(runs: &[&Run], full: &[&Run], full_accuracies: &[f64]) -> Row {
         wall_ratio: ratio(runs, full, |run| run.wall_seconds).filter(|_| compared),
         training_seconds: Estimate::of(&per_seed(runs, |run| run.training_seconds)).map(|e| e.mean),
         selection_seconds: Estimate::of(&per_seed(runs, |run| run.selection_seconds)).map(|e| e.mean),
+        wall_seconds: Estimate::of(&per_seed(runs, |run| run.wall_seconds)).map(|e| e.mean),
         n_without_same_seed: if compared && !full.is_empty() {
             runs.iter()
                 .filter(|run| {

@@ -4,6 +4,7 @@
 //! enter. Runs are compared within a [`Setting`] only: the same data set, model,
 //! number of epochs and other conditions.
 
+mod caveats;
 mod group;
 mod published;
 mod table;
@@ -27,6 +28,9 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// The answer, in one or two sentences made from the data.
     pub headline: String,
+    /// Why the answer is not to be relied on, one clause each: too few seeds, a difference that may be chance, no random
+    /// subsets beside it, time that was not counted. Where there is any, the headline says that first.
+    pub weaknesses: Vec<String>,
     /// What weakens the answer, or is missing for it, one sentence each.
     pub caveats: Vec<String>,
     /// The rows of the runs table.
@@ -112,6 +116,8 @@ pub struct Row {
     pub training_seconds: Option<f64>,
     /// Mean seconds of choosing of a run.
     pub selection_seconds: Option<f64>,
+    /// Mean seconds of a whole run, everything counted.
+    pub wall_seconds: Option<f64>,
     /// How many runs were measured against the mean of the full-data runs, since none has their seed.
     pub n_without_same_seed: usize,
     /// How many runs have no selection time, and so no speedup.
@@ -189,14 +195,16 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
         .collect();
     let mut summary = Summary {
         headline: String::new(),
+        weaknesses: Vec::new(),
         caveats: Vec::new(),
         n_runs: runs.len(),
         n_completed,
         not_completed,
         settings,
     };
+    summary.weaknesses = verdict::weaknesses(&summary);
     summary.headline = verdict::headline(&summary);
-    summary.caveats = verdict::caveats(&summary, n_unusable);
+    summary.caveats = caveats::caveats(&summary, n_unusable);
     summary
 }
 

@@ -1,6 +1,6 @@
-//! The answer in a sentence, and what weakens it: words made from the figures, never more than they show.
+//! The answer in a sentence: words made from the figures, never more than they show. Weak evidence is what it says first.
 
-use super::{Outcome, Row, Setting, SettingSummary, Summary};
+use super::{Comparison, Outcome, Row, Setting, SettingSummary, Summary};
 use crate::statistics::Estimate;
 use crate::wording::{self, FRESH_RANDOM, FULL, GLISTER, count, list, percent};
 
@@ -8,7 +8,8 @@ use crate::wording::{self, FRESH_RANDOM, FULL, GLISTER, count, list, percent};
 pub(crate) const KEPT_ENOUGH: f64 = 0.98;
 
 /// The answer: the smallest GLISTER fraction that kept [`KEPT_ENOUGH`] of the accuracy; where none did, the one
-/// that kept most; where there is no GLISTER run, the same among the other strategies.
+/// that kept most; where there is no GLISTER run, the same among the other strategies. Where the evidence is weak, why it
+/// is comes first.
 pub(super) fn headline(summary: &Summary) -> String {
     if summary.n_runs == 0 {
         return "There are no runs to report on.".to_owned();
@@ -40,7 +41,7 @@ pub(super) fn headline(summary: &Summary) -> String {
         return "The accuracy of full data is zero, so no share of it can be kept.".to_owned();
     };
 
-    let mut text = format!(
+    let mut claim = format!(
         "{} of the data, {}, kept {} of the accuracy ({} against {}) and {}",
         percent(row.fraction),
         chosen_by(&row.strategy),
@@ -49,16 +50,68 @@ pub(super) fn headline(summary: &Summary) -> String {
         wording::accuracy(&full_accuracy),
         speed(row.speedup.as_ref()),
     );
-    if row.strategy != GLISTER {
-        text.push('.');
-        return text;
+    let random = setting.row(FRESH_RANDOM, row.fraction).filter(|_| row.strategy != FRESH_RANDOM);
+    if let Some(kept) = random.and_then(|random| random.accuracy_kept) {
+        claim.push_str(&format!("; fresh random subsets of the same size kept {}", kept_percent(kept)));
     }
-    if let Some(kept) = setting.row(FRESH_RANDOM, row.fraction).and_then(|random| random.accuracy_kept) {
-        text.push_str(&format!("; fresh random subsets of the same size kept {}", kept_percent(kept)));
+    claim.push('.');
+    if !summary.weaknesses.is_empty() {
+        return format!("The evidence is weak: {}. So far, {claim}", list(&summary.weaknesses));
     }
-    text.push_str(". ");
-    text.push_str(&against_random(setting, row));
-    text
+    match against_random(setting, row) {
+        Some(sentence) => format!("{claim} {sentence}"),
+        None => claim,
+    }
+}
+
+/// The row that the headline is about.
+fn headline_row(setting: &SettingSummary) -> Option<&Row> {
+    let subsets: Vec<&Row> = setting.rows.iter().filter(|row| row.strategy != FULL).collect();
+    choose(&subsets)
+}
+
+/// Why the headline is not to be relied on, one clause each. None where it claims nothing.
+pub(super) fn weaknesses(summary: &Summary) -> Vec<String> {
+    let Some(setting) = summary.settings.first() else { return Vec::new() };
+    let (Some(full), Some(row)) = (setting.full(), headline_row(setting)) else { return Vec::new() };
+    let (Some(full), Some(accuracy)) = (full.accuracy, row.accuracy) else { return Vec::new() };
+    let mut found = Vec::new();
+    match (full.n, accuracy.n) {
+        (..2, ..2) => found.push("each figure is from one seed".to_owned()),
+        (..2, _) => found.push("full data was trained with one seed".to_owned()),
+        (_, ..2) => found.push("the subset was trained with one seed".to_owned()),
+        _ => {}
+    }
+    let outcome = comparison_of(setting, row).map(|one| (one.outcome, one.difference));
+    let is_random = matches!(row.strategy.as_str(), FRESH_RANDOM | wording::FIXED_RANDOM);
+    match outcome {
+        Some((Outcome::RandomMissing, _)) => found.push(NO_RANDOM.to_owned()),
+        None if !is_random && setting.row(FRESH_RANDOM, row.fraction).is_none() => {
+            found.push(NO_RANDOM.to_owned())
+        }
+        Some((Outcome::AccuracyMissing, _)) => {
+            found.push("the fresh random runs have no test accuracy".to_owned());
+        }
+        Some((Outcome::NoDifferenceShown, Some(difference))) => found.push(format!(
+            "the intervals overlap, so that choosing beats chance is not shown ({} points)",
+            signed_points(&difference)
+        )),
+        Some((Outcome::TooFewSeeds, _)) if found.is_empty() => {
+            found.push("fresh random subsets were trained with one seed".to_owned());
+        }
+        _ => {}
+    }
+    if row.n_without_selection_seconds > 0 {
+        found.push("the time of choosing was not counted".to_owned());
+    }
+    found
+}
+
+const NO_RANDOM: &str = "random subsets of the same size were not trained, so chance may do as well";
+
+fn comparison_of<'a>(setting: &'a SettingSummary, row: &Row) -> Option<&'a Comparison> {
+    let same = |one: &&Comparison| super::group::same_fraction(one.fraction, row.fraction);
+    setting.comparisons.iter().find(same).filter(|_| row.strategy == GLISTER)
 }
 
 fn choose<'a>(subsets: &[&'a Row]) -> Option<&'a Row> {
@@ -122,36 +175,18 @@ fn without_full(subsets: &[&Row]) -> String {
     }
 }
 
-/// One sentence: what the comparison with fresh random shows for the headline's fraction.
-fn against_random(setting: &SettingSummary, row: &Row) -> String {
-    let comparison =
-        setting.comparisons.iter().find(|one| super::group::same_fraction(one.fraction, row.fraction));
-    let Some(comparison) = comparison else { return String::new() };
-    let difference = comparison.difference.as_ref().map(signed_points).unwrap_or_default();
+/// One sentence: what the comparison with fresh random shows for the headline's fraction, where it shows something.
+fn against_random(setting: &SettingSummary, row: &Row) -> Option<String> {
+    let comparison = comparison_of(setting, row)?;
+    let difference = comparison.difference.as_ref().map(signed_points)?;
     match comparison.outcome {
         Outcome::GlisterBetter => {
-            format!("Choosing helped: {difference} points over random, more than chance explains.")
+            Some(format!("Choosing helped: {difference} points over random, more than chance explains."))
         }
-        Outcome::RandomBetter => format!(
+        Outcome::RandomBetter => Some(format!(
             "Choosing did not help here: GLISTER is {difference} points from random, on the wrong side."
-        ),
-        Outcome::NoDifferenceShown => {
-            format!(
-                "That choosing helped is not shown: the difference, {difference} points, may as well be zero."
-            )
-        }
-        Outcome::TooFewSeeds => {
-            format!(
-                "With a single seed, whether the difference to random ({difference} points) is more than chance cannot be said."
-            )
-        }
-        Outcome::RandomMissing => {
-            "Fresh random subsets of this size were not trained, so whether choosing helped is not shown."
-                .to_owned()
-        }
-        Outcome::AccuracyMissing => {
-            "The fresh random runs have no test accuracy, so whether choosing helped is not shown.".to_owned()
-        }
+        )),
+        _ => None,
     }
 }
 
@@ -171,121 +206,4 @@ pub(crate) fn setting_name(setting: &Setting) -> String {
     let named = [name(&setting.dataset), name(&setting.model), epochs].into_iter().flatten();
     let parts: Vec<String> = named.chain(conditions).collect();
     if parts.is_empty() { "unnamed setting".to_owned() } else { parts.join(", ") }
-}
-
-fn row_name(row: &Row) -> String {
-    if row.strategy == FULL {
-        return "full data".to_owned();
-    }
-    format!("{} {}", wording::strategy(&row.strategy), percent(row.fraction))
-}
-
-pub(super) fn caveats(summary: &Summary, n_unusable: usize) -> Vec<String> {
-    let mut found = Vec::new();
-    if !summary.not_completed.is_empty() {
-        let parts: Vec<String> = summary
-            .not_completed
-            .iter()
-            .map(|one| format!("{} {}", one.n_runs, wording::shorten(&one.status, 24)))
-            .collect();
-        let left_out = count(summary.n_runs - summary.n_completed, "run is", "runs are");
-        found.push(format!("{left_out} not completed ({}), and not in the figures.", list(&parts)));
-    }
-    if n_unusable > 0 {
-        let runs = count(n_unusable, "completed run names", "completed runs name");
-        found.push(format!("{runs} no strategy or no fraction, and could not be placed in the figures."));
-    }
-    let Some(main) = summary.settings.first() else { return found };
-    if summary.settings.len() > 1 {
-        found.push(format!(
-            "The runs differ in data set, model, number of epochs or other conditions; only like is compared with like. The first \
-             sentence and the charts are for {} ({}); the tables hold all {} settings.",
-            setting_name(&main.setting),
-            count(main.n_runs, "run", "runs"),
-            summary.settings.len()
-        ));
-    }
-    for setting in &summary.settings {
-        let of_which = if summary.settings.len() > 1 {
-            format!("{}: ", setting_name(&setting.setting))
-        } else {
-            String::new()
-        };
-        found.extend(of_setting(setting).into_iter().map(|sentence| format!("{of_which}{sentence}")));
-    }
-    found
-}
-
-fn of_setting(setting: &SettingSummary) -> Vec<String> {
-    let mut found = Vec::new();
-    let rows_where = |condition: &dyn Fn(&Row) -> bool| -> Vec<String> {
-        setting.rows.iter().filter(|row| condition(row)).map(row_name).collect()
-    };
-    let fractions = |outcome: Outcome| -> Vec<String> {
-        let matching = setting.comparisons.iter().filter(|one| one.outcome == outcome);
-        matching.map(|one| percent(one.fraction)).collect()
-    };
-    if setting.full().is_none() {
-        found.push("No full-data run is completed: accuracy lost and speedup cannot be said.".to_owned());
-    }
-    let single = rows_where(&|row| row.accuracy.is_some_and(|accuracy| accuracy.n < 2));
-    if single.len() == setting.rows.len() && !single.is_empty() {
-        found.push(
-            "Each figure is from one seed: there are no intervals, and a difference may be chance. Three seeds or \
-             more would show."
-                .to_owned(),
-        );
-    } else if !single.is_empty() {
-        found.push(format!("One seed only, and so no interval: {}.", list(&single)));
-    }
-    let missing = fractions(Outcome::RandomMissing);
-    if !missing.is_empty() {
-        found.push(format!(
-            "Fresh random subsets are missing at {}: whether GLISTER's choice is better than chance is not shown there.",
-            list(&missing)
-        ));
-    }
-    let worse = fractions(Outcome::RandomBetter);
-    if !worse.is_empty() {
-        found.push(format!("GLISTER did worse than fresh random at {}.", list(&worse)));
-    }
-    let equal = fractions(Outcome::NoDifferenceShown);
-    if !equal.is_empty() {
-        found.push(format!(
-            "GLISTER does not win against fresh random at {}: the 95 % interval of the difference holds zero.",
-            list(&equal)
-        ));
-    }
-    let behind: Vec<String> = setting
-        .comparisons
-        .iter()
-        .filter(|one| one.outcome == Outcome::TooFewSeeds && one.difference.is_some_and(|d| d.mean <= 0.0))
-        .map(|one| percent(one.fraction))
-        .collect();
-    if !behind.is_empty() {
-        found.push(format!("GLISTER is not ahead of fresh random at {} (no interval).", list(&behind)));
-    }
-    let unchosen = rows_where(&|row| row.n_without_selection_seconds > 0);
-    if !unchosen.is_empty() {
-        found.push(format!(
-            "The time of choosing was not recorded, so those runs have no speedup: {}.",
-            list(&unchosen)
-        ));
-    }
-    let no_accuracy = rows_where(&|row| row.accuracy.is_none());
-    if !no_accuracy.is_empty() {
-        found.push(format!("No test accuracy: {}.", list(&no_accuracy)));
-    }
-    let by_mean: usize = setting.rows.iter().map(|row| row.n_without_same_seed).sum();
-    if by_mean > 0 {
-        let runs = count(by_mean, "subset run has", "subset runs have");
-        found.push(format!(
-            "{runs} no full-data run of the same seed: their speedup is against the mean of the full-data runs."
-        ));
-    }
-    let repeated = rows_where(&|row| row.n_runs > row.n_seeds);
-    if !repeated.is_empty() {
-        found.push(format!("Several runs share a seed and were averaged to one: {}.", list(&repeated)));
-    }
-    found
 }

@@ -6,6 +6,7 @@
 
 mod evcxr;
 mod kernel;
+mod report;
 mod row;
 mod selection;
 mod store;
@@ -36,6 +37,8 @@ pub(crate) enum Bench {
     Training,
     /// The store of runs: Glisten and MLflow
     Store,
+    /// A report of a thousand runs: seconds and bytes
+    Report,
 }
 
 /// How thoroughly.
@@ -59,6 +62,7 @@ impl Bench {
             Self::Selection => "selection",
             Self::Training => "training",
             Self::Store => "store",
+            Self::Report => "report",
         }
     }
 
@@ -68,6 +72,7 @@ impl Bench {
             Self::Selection => selection::measure(folders, effort),
             Self::Training => training::measure(folders, effort),
             Self::Store => store::measure(folders, effort),
+            Self::Report => report::measure(folders, effort),
         }
     }
 }

@@ -1,0 +1,281 @@
+//! What the templates see: plain structs that any template engine could take. Every number in them is already a text, every
+//! name already short and harmless, so that a template computes nothing.
+//!
+//! A folder of one's own ([`crate::Options::templates`]) may hold files that take the place of the report's templates of the
+//! same names: `report.html`, the page itself, which includes one file for each part (`answer.html`, `notes.html`,
+//! `strategies.html`, `charts.html`, `comparison.html`, `published.html`, `selections.html`, `parameters.html`, `runs.html`,
+//! `reproduce.html`, `method.html`; and `figures.html`, the table below a chart), `report.css`, its style, and `report.js`,
+//! its script. What is not there is the report's own. The templates are [minijinja](https://docs.rs/minijinja)'s; they
+//! see the fields of [`Page`], and beside them `style` and `script`, the text of `report.css` and `report.js`, and
+//! `script_hash`, by which the page's Content-Security-Policy lets that script, and no other, run. Texts are escaped where
+//! they are put in, but for `svg` and `html`, which are markup already and are put in by `|safe`.
+
+mod details;
+mod figures;
+mod runs;
+
+pub(crate) use details::Read;
+pub use details::{CommandLine, Fact, Parameter, Parameters, Reproduce, ValueCount};
+pub use figures::{ComparisonLine, PublishedLine, RowLine, SettingPart};
+pub use runs::{RunCell, RunColumn, RunsPart};
+
+use crate::chart::Svg;
+use crate::error::Result;
+use crate::options::{Options, Section, Theme};
+use crate::selections::{ContactSheet, Sample};
+use crate::summary::{KEPT_ENOUGH, Summary, setting_name};
+use crate::table::Run;
+use crate::wording::{self, count, percent, shorten};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+/// What stands where there is no figure.
+const NONE: &str = "–";
+const LONGEST_NAME: usize = 48;
+const LONGEST_HOVER: usize = 300;
+const LONGEST_LINE: usize = 2000;
+/// Bytes of images: what a contact sheet may add to a report.
+const MOST_IMAGE_BYTES: usize = 48_000;
+
+/// A whole report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page {
+    /// The heading.
+    pub title: String,
+    /// Setting, number of runs, author, time of writing: what stands in a line below the heading.
+    pub subtitle: Vec<String>,
+    /// Light, dark, or as the reader prefers.
+    pub theme: Theme,
+    /// The answer, in a sentence or two.
+    pub headline: String,
+    /// Whether the headline is not to be relied on; it says why.
+    pub is_weak: bool,
+    /// What weakens the answer or is missing for it, one sentence each.
+    pub caveats: Vec<String>,
+    /// Whether there is any run.
+    pub has_runs: bool,
+    /// The user's notes as HTML without anything that could do harm.
+    pub notes_html: Option<String>,
+    /// The charts, without that of the selections.
+    pub charts: Vec<Chart>,
+    /// The setting that the charts are for, where there are several.
+    pub chart_setting: Option<String>,
+    /// The figures of each setting.
+    pub settings: Vec<SettingPart>,
+    /// What was chosen; none where that section is left out or there is no run.
+    pub selections: Option<Selections>,
+    /// In what the runs differ; none where that section is left out or there is no run.
+    pub parameters: Option<Parameters>,
+    /// The table of runs; none where that section is left out or there is no run.
+    pub runs: Option<RunsPart>,
+    /// How the runs were made; none where that section is left out.
+    pub reproduce: Option<Reproduce>,
+    /// The share of full-data accuracy that counts as kept.
+    pub kept_enough: String,
+    /// Whether to show the table of strategies.
+    pub shows_strategies: bool,
+    /// Whether to set GLISTER beside fresh random.
+    pub shows_comparison: bool,
+    /// Whether to set GLISTER beside figures in print.
+    pub shows_published: bool,
+    /// Whether to say what each figure means.
+    pub shows_method: bool,
+}
+
+/// A chart and its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Chart {
+    /// A name for it within the page.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// The `<svg>` element.
+    pub svg: String,
+    /// How to read it.
+    pub caption: String,
+    /// Whether it takes the whole width.
+    pub is_wide: bool,
+    /// The columns of its numbers; none where they stand elsewhere, as the caption says.
+    pub columns: Vec<String>,
+    /// Its numbers, as texts.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Chart {
+    /// A chart under a name, with how to read it.
+    pub(crate) fn new(id: &str, svg: &Svg, caption: impl Into<String>, is_wide: bool) -> Self {
+        let figures = svg.figures();
+        Self {
+            id: id.to_owned(),
+            title: svg.title().to_owned(),
+            svg: svg.as_str().to_owned(),
+            caption: wording::keep_together(&caption.into()),
+            is_wide,
+            columns: figures.columns.clone(),
+            rows: figures.rows.clone(),
+        }
+    }
+}
+
+/// What was chosen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Selections {
+    /// The classes over the epochs.
+    pub chart: Option<Chart>,
+    /// Whose selections the images are from.
+    pub about: String,
+    /// The most chosen images.
+    pub most: Vec<Picture>,
+    /// The least chosen images.
+    pub least: Vec<Picture>,
+    /// What is not shown, and why.
+    pub missing: Vec<String>,
+}
+
+/// An image of the contact sheet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Picture {
+    /// The image as a `data:` address: letters, digits, `+`, `/` and `=` after the comma, which `|safe` puts in as they are.
+    pub src: String,
+    /// What it is, in words.
+    pub alt: String,
+    /// Its class.
+    pub class: String,
+    /// "9 of 12".
+    pub chosen: String,
+    /// In pixels of the page.
+    pub width: u32,
+    /// In pixels of the page.
+    pub height: u32,
+}
+
+/// What a page is made of, drawn and read.
+pub(crate) struct Parts<'a> {
+    pub(crate) summary: &'a Summary,
+    pub(crate) runs: &'a [Run],
+    pub(crate) charts: Vec<Chart>,
+    pub(crate) class_chart: Option<Chart>,
+    pub(crate) contact_sheet: Option<&'a ContactSheet>,
+    pub(crate) details: Read,
+    pub(crate) baseline: Option<&'a Run>,
+}
+
+impl Page {
+    pub(crate) fn new(parts: Parts<'_>, options: &Options) -> Result<Self> {
+        let Parts { summary, runs, charts, class_chart, contact_sheet, details, baseline } = parts;
+        let several = summary.settings.len() > 1;
+        let has_runs = summary.n_runs > 0;
+        let shows = |section: Section| has_runs && options.shows(section);
+        let n_not_completed = summary.n_runs - summary.n_completed;
+        let counted = if n_not_completed == 0 {
+            count(summary.n_runs, "completed run", "completed runs")
+        } else {
+            format!("{} of {} completed", summary.n_completed, count(summary.n_runs, "run", "runs"))
+        };
+        let mut subtitle: Vec<String> = Vec::new();
+        if let [setting] = &summary.settings[..] {
+            subtitle.push(setting_name(&setting.setting));
+        }
+        subtitle.push(counted.clone());
+        subtitle.extend(
+            [&options.author, &options.written_at].into_iter().flatten().map(|text| shorten(text, 120)),
+        );
+        let selections =
+            shows(Section::Selections).then(|| Selections::new(class_chart, contact_sheet)).transpose()?;
+        let notes = options.notes.as_deref().filter(|notes| !notes.trim().is_empty());
+        let reproduce = Reproduce::new(&details, options);
+        Ok(Self {
+            title: options
+                .title
+                .as_deref()
+                .map(|title| shorten(title, 160))
+                .filter(|title| !title.trim().is_empty())
+                .unwrap_or_else(|| "How much of the data is needed?".to_owned()),
+            subtitle,
+            theme: options.theme,
+            headline: wording::keep_together(&summary.headline),
+            is_weak: !summary.weaknesses.is_empty(),
+            caveats: summary.caveats.iter().map(|text| wording::keep_together(text)).collect(),
+            has_runs,
+            notes_html: notes.filter(|_| options.shows(Section::Notes)).map(crate::notes::to_html),
+            charts,
+            chart_setting: summary.settings.first().filter(|_| several).map(|one| setting_name(&one.setting)),
+            settings: summary
+                .settings
+                .iter()
+                .map(|setting| SettingPart::new(setting, several, &options.published))
+                .collect(),
+            selections,
+            runs: shows(Section::Runs).then(|| RunsPart::new(runs, &details, baseline, counted)),
+            parameters: shows(Section::Parameters).then(|| Parameters::new(&details, baseline)),
+            reproduce: (options.shows(Section::Reproduce) && (has_runs || !options.how_made.is_empty()))
+                .then_some(reproduce),
+            kept_enough: wording::keep_together(&percent(KEPT_ENOUGH)),
+            shows_strategies: shows(Section::Strategies) && !summary.settings.is_empty(),
+            shows_comparison: shows(Section::Comparison) && !summary.settings.is_empty(),
+            shows_published: shows(Section::Published)
+                && !options.published.is_empty()
+                && !summary.settings.is_empty(),
+            shows_method: options.shows(Section::Method),
+        })
+    }
+}
+
+impl Selections {
+    fn new(chart: Option<Chart>, sheet: Option<&ContactSheet>) -> Result<Self> {
+        let mut missing = Vec::new();
+        if chart.is_none() {
+            missing.push(
+                "Which classes were chosen is not shown: no selections of these runs, or no classes of their samples, were \
+                 given to the report."
+                    .to_owned(),
+            );
+        }
+        let sheet = sheet.filter(|sheet| !sheet.most.is_empty() || !sheet.least.is_empty());
+        if sheet.is_none() {
+            missing.push(
+                "The most and least chosen images are not shown: the data set is not of images, not at hand where the report \
+                 was written, or no selections were kept."
+                    .to_owned(),
+            );
+        }
+        let (mut most, mut least, mut about) = (Vec::new(), Vec::new(), String::new());
+        if let Some(sheet) = sheet {
+            about = shorten(&sheet.about, 120);
+            most = pictures(&sheet.most, sheet.n_selections)?;
+            least = pictures(&sheet.least, sheet.n_selections)?;
+        }
+        Ok(Self { chart, about, most, least, missing })
+    }
+}
+
+/// As many as there is room for.
+fn pictures(samples: &[Sample], n_selections: u64) -> Result<Vec<Picture>> {
+    let mut n_bytes = 0;
+    let mut pictures = Vec::new();
+    for sample in samples {
+        let file = sample.to_png()?;
+        n_bytes += file.len();
+        if n_bytes > MOST_IMAGE_BYTES / 2 && !pictures.is_empty() {
+            break;
+        }
+        let class = shorten(&sample.class, 24);
+        // Small images are shown twice or three times as large, pixel by pixel.
+        let scale = (72 / sample.width.max(sample.height).max(1)).clamp(1, 4);
+        let chosen = format!("{} of {n_selections}", sample.n_chosen);
+        pictures.push(Picture {
+            src: format!("data:image/png;base64,{}", STANDARD.encode(&file)),
+            alt: format!("{class}, image {} of the training set, in {chosen} selections", sample.index),
+            class,
+            chosen,
+            width: sample.width * scale,
+            height: sample.height * scale,
+        });
+    }
+    Ok(pictures)
+}
+
+fn show<T: ?Sized>(value: Option<&T>, as_text: impl Fn(&T) -> String) -> String {
+    value.map_or(NONE.to_owned(), as_text)
+}
