@@ -26,7 +26,7 @@ impl Experiment {
     /// (UTC), `error`, and where any run has them `note` and `tags.NAME`.
     ///
     /// # Errors
-    /// [`Error::Store`] if the store cannot be read.
+    /// [`Error::Store`](crate::Error::Store) if the store cannot be read.
     pub fn runs(&self) -> Result<DataFrame> {
         runs(self.store(), Some(self.name()))
     }
@@ -35,7 +35,7 @@ impl Experiment {
     /// `time` (UTC; null where a store of an older version did not keep it).
     ///
     /// # Errors
-    /// [`Error::Store`] if the store cannot be read.
+    /// [`Error::Store`](crate::Error::Store) if the store cannot be read.
     pub fn metrics(&self) -> Result<DataFrame> {
         metrics(self.store(), Some(self.name()), None)
     }
@@ -44,7 +44,7 @@ impl Experiment {
 /// As [`Experiment::runs`], for one experiment of `store` or for all.
 ///
 /// # Errors
-/// [`Error::Store`] if the store cannot be read.
+/// [`Error::Store`](crate::Error::Store) if the store cannot be read.
 pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
     let runs = store.run_records(experiment)?;
     frame::runs(&runs.iter().collect::<Vec<_>>())
@@ -53,7 +53,7 @@ pub fn runs(store: &Store, experiment: Option<&str>) -> Result<DataFrame> {
 /// As [`Experiment::metrics`], for one experiment of `store` or for all, and one metric or all.
 ///
 /// # Errors
-/// [`Error::Store`] if the store cannot be read.
+/// [`Error::Store`](crate::Error::Store) if the store cannot be read.
 pub fn metrics(store: &Store, experiment: Option<&str>, metric: Option<&str>) -> Result<DataFrame> {
     let points = store.metric_points(experiment, metric)?;
     frame::metrics(&points.iter().collect::<Vec<_>>())
