@@ -83,7 +83,7 @@ fn a_training_learns_and_its_run_has_every_metric() {
     assert_eq!(number(&runs, "validation:accuracy.last", 0), accuracies[3]);
     assert_eq!(number(&runs, "validation:accuracy.count", 0), 4.0);
     assert_eq!(number(&runs, "fraction", 0), 1.0);
-    assert_eq!(metrics.shape(), (4 * 6 + 3, 5));
+    assert_eq!(metrics.shape(), (4 * 6 + 3, 6));
     let chart = study.chart("validation:accuracy").unwrap();
     assert!(
         chart.svg().starts_with("<svg") && chart.description().contains("1 run"),
