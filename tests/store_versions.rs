@@ -102,6 +102,17 @@ fn a_store_of_an_older_version_is_opened_with_all_that_is_in_it() {
         let run = study.start_run("three").unwrap();
         assert!(run.id() > 4);
         run.log_metric("loss", 0.125, 1).unwrap();
+        assert_eq!(study.find_run("one").unwrap().selections().unwrap().height(), 0);
+        run.log_selection(
+            1,
+            &glisten::select::Selection {
+                indices: tch::Tensor::from_slice(&[3_i64, 1]),
+                gains: Some(tch::Tensor::from_slice(&[0.5_f32, 0.25])),
+                weights: None,
+            },
+        )
+        .unwrap();
+        assert_eq!(run.selection_records().unwrap().len(), 1);
         run.complete().unwrap();
         study.delete_run("one").unwrap();
         assert_eq!(store.metric_points(None, None).unwrap().len(), 1);

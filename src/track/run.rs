@@ -151,16 +151,9 @@ impl Run {
     }
 
     fn log(&self, points: &[Point<'_>]) -> Result<()> {
-        let mut before = "";
-        for point in points {
-            // The same name in a row is looked at once.
-            if point.metric != before {
-                check_name("metric name", point.metric)?;
-                before = point.metric;
-            }
-        }
-        if points.iter().any(|point| point.metric.is_empty()) {
-            check_name("metric name", "")?;
+        // The same name in a row is looked at once.
+        for same in points.chunk_by(|a, b| a.metric == b.metric) {
+            check_name("metric name", same[0].metric)?;
         }
         self.store().log_points(self.id(), points)
     }

@@ -20,15 +20,6 @@ CREATE TABLE parameters (
     value TEXT NOT NULL,                -- as JSON, which keeps the type
     PRIMARY KEY (run, name)
 ) WITHOUT ROWID;
-CREATE TABLE selections (
-    run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    epoch   INTEGER NOT NULL,           -- the first epoch that trained on it, counted from 1
-    count   INTEGER NOT NULL,
-    samples BLOB NOT NULL,              -- ascending positions; see track/selections.rs for these three
-    gains   BLOB,
-    weights BLOB,
-    PRIMARY KEY (run, epoch)
-);
 ";
 
 /// In version 3 a run may be made before it is started, and says where its process is and when it last gave a sign of life.
@@ -109,12 +100,12 @@ CREATE TABLE log_lines (
 ";
 
 /// What version 2 added to version 1.
-const SELECTIONS_OF_VERSION_2: &str = "
+const SELECTIONS: &str = "
 CREATE TABLE selections (
     run     INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE,
-    epoch   INTEGER NOT NULL,
+    epoch   INTEGER NOT NULL,           -- the first epoch that trained on it, counted from 1
     count   INTEGER NOT NULL,
-    samples BLOB NOT NULL,
+    samples BLOB NOT NULL,              -- ascending positions; see track/selections.rs for these three
     gains   BLOB,
     weights BLOB,
     PRIMARY KEY (run, epoch)
@@ -168,6 +159,7 @@ pub(super) fn ensure(connection: &mut Connection) -> rusqlite::Result<Ensured> {
     match kind(&transaction)? {
         Kind::Empty => {
             transaction.execute_batch(TABLES)?;
+            transaction.execute_batch(SELECTIONS)?;
             transaction.execute_batch(RUNS)?;
             transaction.execute_batch(OF_RUNS)?;
             transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -178,7 +170,7 @@ pub(super) fn ensure(connection: &mut Connection) -> rusqlite::Result<Ensured> {
                 return Ok(Ensured::InUse(run));
             }
             if version == 1 {
-                transaction.execute_batch(SELECTIONS_OF_VERSION_2)?;
+                transaction.execute_batch(SELECTIONS)?;
             }
             to_version_3(&transaction)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
