@@ -27,7 +27,8 @@ pub(super) struct TrainArguments {
     /// The model: lenet
     #[arg(long, default_value = "lenet")]
     model: String,
-    /// full, glister, fresh-random or fixed-random
+    /// full, auto (what Glisten advises), glister, fresh-random, fixed-random, weighted-draw, infobatch, hardest-half or
+    /// grad-match
     #[arg(long, default_value = "full")]
     strategy: String,
     /// The share of the training set used in an epoch, above 0 and up to 1

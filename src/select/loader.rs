@@ -7,8 +7,12 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
+use super::chooser::Remembers;
+use super::hardest;
+use super::history::{self, History};
 use super::noted::Noted;
-use super::{LastLayer, Select, Selection, Strategy};
+use super::weighted_draw::Noise;
+use super::{Evidence, LastLayer, Select, Selection};
 use crate::data::{Examples, Normalization};
 use crate::device;
 use crate::error::{Error, Result};
@@ -18,10 +22,6 @@ use crate::model::Model;
 /// Images of a pass that only reads: large enough to keep the hardware busy, small enough for the CPU's caches.
 const EVALUATION_BATCH: i64 = 500;
 
-/// The random streams of one seed: epoch e takes stream e, which both draws and shuffles; this one and those of `choice.rs`
-/// are for all else.
-const FIXED_DRAW: u64 = u64::MAX;
-
 /// Hands out the batches of each epoch, choosing samples as its [`Select`] says. The same seed gives the same batches.
 #[derive(Debug)]
 pub struct Loader {
@@ -29,25 +29,51 @@ pub struct Loader {
     pub(super) train: Examples,
     pub(super) validation: Examples,
     normalization: Option<Normalization>,
-    batch_size: i64,
+    pub(super) batch_size: i64,
     pub(super) seed: u64,
     n_epochs: Option<usize>,
     pub(super) n_epochs_begun: u64,
-    chosen: Option<Tensor>,
+    chosen: Option<Chosen>,
     pub(super) noted: Option<Noted>,
+    pub(super) history: Option<History>,
+    /// The share of wrong labels that steps are to reckon with.
+    pub(super) noise: Option<Noise>,
+    /// What the model saw of the validation set, and how many epochs had been begun then.
+    pub(super) validation_noted: Option<(u64, LastLayer)>,
+}
+
+/// The subset in use.
+#[derive(Debug)]
+struct Chosen {
+    indices: Tensor,         // i64 [k]
+    weights: Option<Tensor>, // f32 [k]
+}
+
+/// Samples of one step.
+#[derive(Debug)]
+pub struct Batch {
+    /// Positions in the training set, `i64 [B]`.
+    pub indices: Tensor,
+    /// By what each one's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`; `None` where all count
+    /// the same.
+    pub weights: Option<Tensor>,
 }
 
 /// One epoch's samples in the order they are trained on; an iterator over batches.
-#[derive(Debug)]
 pub struct Epoch<'a> {
     loader: &'a mut Loader,
+    model: &'a dyn Model,
     normalization: Normalization,
     order: Tensor,
+    weights: Option<Tensor>,
+    /// How many samples are to be trained on, of those in `order`.
+    n_samples: i64,
     at: i64,
     batch: Tensor,
     /// The selection that was made for this epoch; `None` where it trains on all of the data, or goes on with an earlier one.
     pub selection: Option<Selection>,
-    /// Seconds spent on choosing for this epoch: the random draw, or the passes over the data and the greedy selection.
+    /// Seconds spent on choosing for this epoch so far: the random draw, or the passes over the data and the greedy selection;
+    /// and, as the epoch goes on, what is spent on noting and on choosing within batches.
     pub selection_secs: f64,
 }
 
@@ -67,12 +93,9 @@ impl Loader {
         if train.is_empty() {
             return Err(Error::argument("training set", "one sample or more", "none"));
         }
-        if matches!(select.strategy, Strategy::Glister { .. }) && validation.is_empty() {
-            return Err(Error::argument(
-                "validation set",
-                "one sample or more: GLISTER chooses by its loss",
-                "none",
-            ));
+        if select.strategy.needs_validation() && validation.is_empty() {
+            let expected = format!("one sample or more: '{}' chooses by its loss", select.name());
+            return Err(Error::argument("validation set", expected, "none"));
         }
         Ok(Self {
             select,
@@ -85,6 +108,9 @@ impl Loader {
             n_epochs_begun: 0,
             chosen: None,
             noted: None,
+            history: None,
+            noise: None,
+            validation_noted: None,
         })
     }
 
@@ -133,9 +159,26 @@ impl Loader {
         self.n_epochs.map(|epochs| self.select.plan(epochs).n_steps(n, self.budget(), self.batch_size))
     }
 
-    /// How many bytes the cheap mode's notes take; 0 while there are none.
+    /// How many bytes the notes of what training saw take; 0 while there are none.
     pub fn n_noted_bytes(&self) -> usize {
-        self.noted.as_ref().map_or(0, Noted::n_bytes)
+        self.noted.as_ref().map_or(0, Noted::n_bytes) + self.history.as_ref().map_or(0, History::n_bytes)
+    }
+
+    /// What a strategy that goes by remembered losses knows of each training sample; `None` for other strategies, or while
+    /// nothing was met.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch refuses.
+    pub fn evidence(&self) -> Result<Option<Evidence>> {
+        self.history.as_ref().map(History::evidence).transpose()
+    }
+
+    /// Hands over what the model saw of the validation set behind the last epoch (as [`last_layer`] gives it), where that was
+    /// computed anyway: strategies that want to know it need no pass of their own then.
+    pub fn note_validation(&mut self, seen: LastLayer) {
+        if self.select.remembers_losses() && seen.logits.size()[0] == self.validation.len() as i64 {
+            self.validation_noted = Some((self.n_epochs_begun, seen));
+        }
     }
 
     /// Begins the next epoch: chooses, where the strategy says so, and shuffles.
@@ -144,52 +187,77 @@ impl Loader {
     /// [`Error::Argument`] for a warm start without [`Loader::epochs`], or a label that the model has no logit for;
     /// [`Error::Diverged`] if the model's logits are not finite while choosing; [`Error::Interrupted`] if a stop was asked
     /// for; [`Error::Torch`] if libtorch refuses.
-    pub fn epoch(&mut self, model: &dyn Model) -> Result<Epoch<'_>> {
+    pub fn epoch<'a>(&'a mut self, model: &'a dyn Model) -> Result<Epoch<'a>> {
         let _call = interrupt::enter();
         interrupt::check()?;
         let normalization = self.normalization.get_or_insert_with(|| Normalization::of(&self.train)).clone();
         let started = Instant::now();
         let number = self.n_epochs_begun;
-        let n = self.train.len() as i64;
-        let n_warm = self.n_warm()?;
-        let mut selection = None;
-        let order = match self.select.strategy() {
-            Strategy::Full => self.random(number, n, n),
-            _ if number < n_warm => self.random(number, n, n),
-            // One permutation both chooses and shuffles.
-            Strategy::FreshRandom => {
-                let order = self.random(number, n, self.budget());
-                selection = Some(Selection::drawn(order.shallow_clone()));
-                order
+        let is_warm = number < self.n_warm()?;
+        let chooser = self.select.strategy().chooser().filter(|_| !is_warm);
+        let (mut selection, mut weights) = (None, None);
+        let order = match &chooser {
+            None => {
+                let n = self.train.len() as i64;
+                self.random(number, n, n)
             }
-            Strategy::FixedRandom => {
-                if self.chosen.is_none() {
-                    let indices = self.random(FIXED_DRAW, n, self.budget());
-                    self.chosen = Some(indices.shallow_clone());
-                    selection = Some(Selection::drawn(indices));
+            Some(chooser) => {
+                selection = chooser.choose(self, model, &normalization)?;
+                if let Some(made) = &selection {
+                    self.chosen = Some(Chosen {
+                        indices: made.indices.shallow_clone(),
+                        weights: made.weights.as_ref().map(Tensor::shallow_clone),
+                    });
                 }
-                self.shuffled_choice(number)
-            }
-            Strategy::Glister { select_every, glister, looks_at } => {
-                if self.chosen.is_none() || (number - n_warm).is_multiple_of(select_every as u64) {
-                    let made = self.choose(model, &normalization, &glister, &looks_at)?;
-                    self.chosen = Some(made.indices.shallow_clone());
-                    selection = Some(made);
+                let (indices, of_each) = match &self.chosen {
+                    Some(chosen) => (chosen.indices.shallow_clone(), chosen.weights.as_ref()),
+                    None => (Tensor::zeros([0], (Kind::Int64, self.train.device())), None),
+                };
+                if chooser.is_shuffled() {
+                    weights = of_each.map(Tensor::shallow_clone);
+                    indices
+                } else {
+                    let k = indices.size()[0];
+                    let order = self.random(number, k, k);
+                    weights = of_each.map(|weights| weights.index_select(0, &order));
+                    indices.index_select(0, &order)
                 }
-                self.shuffled_choice(number)
             }
+        };
+        let n_samples = match &chooser {
+            Some(chooser) if chooser.chooses_within_batches() => self.budget(),
+            _ => order.size()[0],
         };
         self.n_epochs_begun += 1;
         device::synchronize(order.device());
         Ok(Epoch {
             selection_secs: started.elapsed().as_secs_f64(),
             loader: self,
+            model,
             normalization,
             batch: order.narrow(0, 0, 0),
             order,
+            weights,
+            n_samples,
             at: 0,
             selection,
         })
+    }
+
+    /// Whether a strategy that chooses every `select_every` epochs is to choose now.
+    pub(super) fn is_due(&self, select_every: usize) -> Result<bool> {
+        let since = self.n_epochs_begun - self.n_warm()?.min(self.n_epochs_begun);
+        Ok(self.chosen.is_none() || since.is_multiple_of(select_every.max(1) as u64))
+    }
+
+    /// Whether a subset is in use.
+    pub(super) fn has_chosen(&self) -> bool {
+        self.chosen.is_some()
+    }
+
+    /// Whether losses were noted.
+    pub(super) fn has_history(&self) -> bool {
+        self.history.is_some()
     }
 
     /// How many epochs come before the first selection.
@@ -221,10 +289,15 @@ impl Loader {
     pub(crate) fn state(&self) -> LoaderState {
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         if let Some(chosen) = &self.chosen {
-            tensors.push(("chosen".to_owned(), chosen.shallow_clone()));
+            tensors.push(("chosen".to_owned(), chosen.indices.shallow_clone()));
+            tensors
+                .extend(chosen.weights.iter().map(|weights| ("weights".to_owned(), weights.shallow_clone())));
         }
         if let Some(noted) = &self.noted {
             tensors.extend(noted.tensors().map(|(name, tensor)| (name.to_owned(), tensor)));
+        }
+        if let Some(history) = &self.history {
+            tensors.extend(history.tensors().map(|(name, tensor)| (name.to_owned(), tensor)));
         }
         LoaderState { n_epochs_begun: self.n_epochs_begun, tensors }
     }
@@ -239,6 +312,10 @@ impl Loader {
         if noted.is_some() != named("noted.is_seen").is_some() {
             return Ok(false);
         }
+        let history = History::from_tensors(named, n, device)?;
+        if history.is_some() != named("history.losses").is_some() {
+            return Ok(false);
+        }
         let chosen = match named("chosen") {
             Some(chosen) => {
                 let fits = matches!(chosen.size()[..], [k] if (1..=n).contains(&k))
@@ -248,34 +325,48 @@ impl Loader {
                 if !fits {
                     return Ok(false);
                 }
-                Some(chosen.f_to_device(device)?)
+                let weights = named("weights");
+                if weights.as_ref().is_some_and(|weights| weights.size() != chosen.size()) {
+                    return Ok(false);
+                }
+                Some(Chosen {
+                    indices: chosen.f_to_device(device)?,
+                    weights: weights.map(|weights| weights.f_to_device(device)).transpose()?,
+                })
             }
             None => None,
         };
         self.n_epochs_begun = state.n_epochs_begun;
         self.chosen = chosen;
         self.noted = noted;
+        self.history = history;
         Ok(true)
     }
+}
 
-    fn shuffled_choice(&self, epoch: u64) -> Tensor {
-        let Some(chosen) = &self.chosen else {
-            return Tensor::zeros([0], (Kind::Int64, self.train.device()));
-        };
-        let k = chosen.size()[0];
-        chosen.index_select(0, &self.random(epoch, k, k))
+impl std::fmt::Debug for Epoch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { loader, n_samples, at, selection, selection_secs, .. } = self;
+        f.debug_struct("Epoch")
+            .field("loader", loader)
+            .field("n_samples", n_samples)
+            .field("at", at)
+            .field("selection", selection)
+            .field("selection_secs", selection_secs)
+            .finish_non_exhaustive()
     }
 }
 
 impl Epoch<'_> {
-    /// Positions in the training set, in the order of training, `i64 [k]`.
+    /// Positions in the training set, in the order of training, `i64 [k]`; with a strategy that chooses within batches, those
+    /// of the candidates.
     pub fn indices(&self) -> &Tensor {
         &self.order
     }
 
-    /// How many samples the epoch has.
+    /// How many samples the epoch trains on.
     pub fn n_samples(&self) -> i64 {
-        self.order.size()[0]
+        self.n_samples
     }
 
     /// Positions in the training set of the batch handed out last, `i64 [B]`.
@@ -289,16 +380,18 @@ impl Epoch<'_> {
     }
 
     /// Notes what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`, for a
-    /// selection that makes no pass of its own ([`Select::remembered`]); for other strategies it does nothing. In a loop of
-    /// one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true); … }` and
-    /// [`Epoch::batch_indices`].
+    /// strategy that makes no pass of its own ([`Select::auto`], [`Select::remembered`]); for other strategies it does nothing.
+    /// In a loop of one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true);
+    /// … }` and [`Epoch::batch_indices`].
     ///
     /// # Errors
     /// [`Error::Argument`] if these are not as many rows as there are indices.
     pub fn note(&mut self, indices: &Tensor, features: &Tensor, logits: &Tensor) -> Result<()> {
-        if !self.remembers() {
+        let remembers = self.loader.select.what_remembers();
+        if remembers == Remembers::Nothing {
             return Ok(());
         }
+        let started = Instant::now();
         let rows = indices.size().first().copied().unwrap_or(0);
         for (name, tensor) in [("features", features), ("logits", logits)] {
             if !matches!(tensor.size()[..], [n, _] if n == rows) {
@@ -306,18 +399,95 @@ impl Epoch<'_> {
                 return Err(Error::argument(name, expected, format!("shape {:?}", tensor.size())));
             }
         }
-        let noted = match &mut self.loader.noted {
-            Some(noted) => noted,
-            none => none.insert(Noted::new(self.loader.train.len() as i64, features, logits)?),
-        };
-        noted.note(indices, features, logits)
+        let n = self.loader.train.len() as i64;
+        if remembers == Remembers::LastLayer {
+            let noted = match &mut self.loader.noted {
+                Some(noted) => noted,
+                none => none.insert(Noted::new(n, features, logits)?),
+            };
+            noted.note(indices, features, logits)?;
+        } else {
+            let labels = self.loader.train.labels.f_index_select(0, indices)?;
+            let epoch = self.loader.n_epochs_begun - 1;
+            let history = match &mut self.loader.history {
+                Some(history) => history,
+                none => none.insert(History::new(n, logits.device())?),
+            };
+            let seen = LastLayer { features: features.detach(), logits: logits.detach(), labels };
+            history.note(indices, seen, epoch)?;
+        }
+        self.selection_secs += started.elapsed().as_secs_f64();
+        Ok(())
     }
 
-    /// The same batches as the iterator's, as positions in the training set (`i64 [B]`), for one who gathers them himself.
-    pub fn batches(&self) -> impl Iterator<Item = Tensor> + use<> {
-        let (order, size) = (self.order.shallow_clone(), self.loader.batch_size);
-        let n = self.n_samples();
-        (self.at..n).step_by(size as usize).map(move |at| order.narrow(0, at, size.min(n - at)))
+    /// Whether the samples of this batch count differently: see [`Epoch::weights`].
+    pub fn weighs(&self, batch: &Batch) -> bool {
+        batch.weights.is_some() || self.loader.noise.is_some()
+    }
+
+    /// By what each sample's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`: the weights that came
+    /// with the batch; and where the strategy has found that some labels are wrong, less for a loss as high as theirs. `losses`,
+    /// `f32 [B]`, are those that the step has just computed: cross-entropies without label smoothing, or squared errors.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch refuses.
+    pub fn weights(&mut self, batch: &Batch, losses: &Tensor) -> Result<Tensor> {
+        let started = Instant::now();
+        let _no_grad = tch::no_grad_guard();
+        let by_loss = self.loader.noise.as_ref().map(|noise| noise.weights(losses)).transpose()?;
+        let weights = match (by_loss, &batch.weights) {
+            (Some(by_loss), Some(given)) => by_loss * given,
+            (Some(weights), None) => weights,
+            (None, Some(given)) => given.shallow_clone(),
+            (None, None) => losses.f_ones_like()?,
+        };
+        self.selection_secs += started.elapsed().as_secs_f64();
+        Ok(weights)
+    }
+
+    /// The samples of the next step, as positions in the training set, for one who gathers them himself; `None` at the end of
+    /// the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch refuses.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let size = self.loader.batch_size.min(self.n_samples - self.at);
+        if size <= 0 {
+            if let Some(history) = &mut self.loader.history {
+                let started = Instant::now();
+                history.take_in()?;
+                self.selection_secs += started.elapsed().as_secs_f64();
+            }
+            return Ok(None);
+        }
+        let n_candidates = self.order.size()[0];
+        let batch = if n_candidates == self.n_samples {
+            let weights =
+                self.weights.as_ref().map(|weights| weights.f_narrow(0, self.at, size)).transpose()?;
+            Batch { indices: self.order.f_narrow(0, self.at, size)?, weights }
+        } else {
+            // As many candidates for each sample all along.
+            let until = |at: i64| at * n_candidates / self.n_samples;
+            let (from, to) = (until(self.at), until(self.at + size));
+            let started = Instant::now();
+            let candidates = self.order.f_narrow(0, from, to - from)?;
+            let indices = self.hardest_of(&candidates, size)?;
+            self.selection_secs += started.elapsed().as_secs_f64();
+            Batch { indices, weights: None }
+        };
+        self.at += size;
+        self.batch = batch.indices.shallow_clone();
+        Ok(Some(batch))
+    }
+
+    /// The `k` of the candidates with the highest loss, by the model as it stands, in evaluation mode.
+    fn hardest_of(&self, candidates: &Tensor, k: i64) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let inputs = self.loader.train.inputs.f_index_select(0, candidates)?;
+        let labels = self.loader.train.labels.f_index_select(0, candidates)?;
+        let logits = self.model.forward(&self.normalization.apply(&inputs), false);
+        let hardest = hardest::hardest(&history::losses(&logits, &labels)?, k);
+        Ok(candidates.f_index_select(0, &hardest)?)
     }
 
     /// The training set.
@@ -332,17 +502,12 @@ impl Epoch<'_> {
 }
 
 impl Iterator for Epoch<'_> {
-    /// Normalised images `f32 [B, C, H, W]` and labels `i64 [B]`.
+    /// Normalised images `f32 [B, C, H, W]` and labels `i64 [B]`. Where a strategy weighs what it chooses, the weights are to
+    /// be had from [`Epoch::next_batch`].
     type Item = (Tensor, Tensor);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let size = self.loader.batch_size.min(self.n_samples() - self.at);
-        if size <= 0 {
-            return None;
-        }
-        let indices = self.order.narrow(0, self.at, size);
-        self.at += size;
-        self.batch = indices.shallow_clone();
+        let Batch { indices, .. } = self.next_batch().ok()??;
         let images = self.loader.train.inputs.index_select(0, &indices);
         let labels = self.loader.train.labels.index_select(0, &indices);
         Some((self.normalization.apply(&images), labels))
@@ -382,5 +547,5 @@ pub fn last_layer(
         let logits = model.logits(&features);
         parts.push(LastLayer { features, logits, labels: examples.labels.narrow(0, from, size) });
     }
-    Ok(LastLayer::cat(&parts))
+    Ok(LastLayer::cat(parts.iter()))
 }

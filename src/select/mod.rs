@@ -1,16 +1,29 @@
-//! Which samples an epoch trains on: all of them, a random part, or the part that GLISTER picks.
+//! Which samples an epoch trains on: all of them, a random part, or the part that a strategy picks.
 
-mod choice;
+mod chooser;
 mod glister;
+mod glister_online;
+mod grad_match;
 mod grid;
+mod hardest;
+mod history;
+mod info_batch;
 mod loader;
 mod noted;
 mod plan;
+mod random;
+mod strategy;
+mod weighted_draw;
 
 pub use glister::{Glister, Greedy, LastLayer, Loss, Scope};
+pub use grad_match::GradMatch;
 pub use grid::Grid;
-pub use loader::{Epoch, Loader, last_layer};
+pub use history::Evidence;
+pub use info_batch::InfoBatch;
+pub use loader::{Batch, Epoch, Loader, last_layer};
 pub use plan::Plan;
+pub use strategy::{LooksAt, STRATEGIES, Strategy};
+pub use weighted_draw::WeightedDraw;
 
 pub(crate) use loader::LoaderState;
 
@@ -19,6 +32,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use crate::error::{Error, Result};
+use chooser::Remembers;
 
 /// Samples chosen out of N.
 #[derive(Debug)]
@@ -38,41 +52,6 @@ impl Selection {
     }
 }
 
-/// How samples are chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Strategy {
-    /// All of the data, every epoch.
-    Full,
-    /// GLISTER-ONLINE, chosen anew every `select_every` epochs.
-    Glister {
-        /// Epochs between two selections; the first is made at the first epoch that trains on a subset.
-        select_every: usize,
-        /// The selection's own settings.
-        glister: Glister,
-        /// What a selection looks at.
-        looks_at: LooksAt,
-    },
-    /// A new random subset each epoch: the strongest cheap baseline known.
-    FreshRandom,
-    /// One random subset for the whole training.
-    FixedRandom,
-}
-
-/// What a GLISTER selection looks at, and so what it costs. By default that is everything: one pass over all training
-/// samples and one over all validation samples at each selection, as published.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct LooksAt {
-    /// Candidates are a random pool of this many times the budget, drawn anew for each selection; 1 or more. `None`: all
-    /// training samples.
-    pub pool: Option<f64>,
-    /// Takes features and logits from what training itself saw of each sample the last time (of older weights, in training
-    /// mode, augmented where training augments) instead of a pass over the candidates. Candidates that training has not
-    /// met yet have no gain: they get their share of the budget by a random draw, so that each is met in time.
-    pub remembered: bool,
-    /// How many validation samples are looked at, drawn anew for each selection. `None`: all.
-    pub validation_samples: Option<usize>,
-}
-
 /// A strategy and the fraction of the data that it may use in an epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Select {
@@ -80,9 +59,6 @@ pub struct Select {
     fraction: f64,
     kappa: f64,
 }
-
-/// The names that [`Select::named`] knows.
-pub const STRATEGIES: [&str; 4] = ["full", "glister", "fresh-random", "fixed-random"];
 
 impl Select {
     fn of(strategy: Strategy, fraction: f64) -> Self {
@@ -111,24 +87,39 @@ impl Select {
         Self::of(Strategy::FixedRandom, fraction)
     }
 
+    /// What Glisten advises: the strategy that did best in its own study of strategies (`cargo xtask study strategies`), with
+    /// the settings that were fixed before the study was run. Today that is [`Select::weighted_draw`].
+    pub fn auto(fraction: f64) -> Self {
+        Self::of(Strategy::Auto, fraction)
+    }
+
+    /// A new random subset each epoch in which samples that the model still gets wrong are likelier, and samples unlike those
+    /// of the validation set are rarer: [`WeightedDraw`].
+    pub fn weighted_draw(fraction: f64, draw: WeightedDraw) -> Self {
+        Self::of(Strategy::WeightedDraw(draw), fraction)
+    }
+
+    /// `InfoBatch`: well-known samples are left out at random, and what is kept of them counts for more: [`InfoBatch`].
+    pub fn info_batch(fraction: f64) -> Self {
+        Self::of(Strategy::InfoBatch(InfoBatch::default()), fraction)
+    }
+
+    /// The hardest half of each batch of a random subset twice the size, at the cost of a forward pass over all of it.
+    pub fn hardest_half(fraction: f64) -> Self {
+        Self::of(Strategy::HardestHalf, fraction)
+    }
+
+    /// GRAD-MATCH: mini-batches, with weights, whose gradients together come nearest to the whole one: [`GradMatch`].
+    pub fn grad_match(fraction: f64) -> Self {
+        Self::of(Strategy::GradMatch(GradMatch::default()), fraction)
+    }
+
     /// The strategy called `name`, one of [`STRATEGIES`], with its default options.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another name; [`Error::Argument`] for a fraction outside (0, 1], or below 1 with "full".
     pub fn named(name: &str, fraction: f64) -> Result<Self> {
-        let select = match name {
-            "full" => Self { fraction, ..Self::full() },
-            "glister" => Self::glister(fraction),
-            "fresh-random" => Self::fresh_random(fraction),
-            "fixed-random" => Self::fixed_random(fraction),
-            _ => {
-                let hint = match crate::error::nearest(name, &STRATEGIES) {
-                    Some(near) => format!("; did you mean '{near}'? There are: {}", STRATEGIES.join(", ")),
-                    None => format!("; there are: {}", STRATEGIES.join(", ")),
-                };
-                return Err(Error::NotFound { kind: "strategy", name: name.to_owned(), hint });
-            }
-        };
+        let select = Self::of(Strategy::named(name)?, fraction);
         select.check()?;
         Ok(select)
     }
@@ -141,11 +132,14 @@ impl Select {
         Grid::new(fractions, strategies)
     }
 
-    /// Sets how many epochs a GLISTER subset is kept; other strategies take no notice.
+    /// Sets how many epochs a subset of GLISTER or GRAD-MATCH is kept; other strategies take no notice.
     #[must_use]
     pub fn select_every(mut self, epochs: usize) -> Self {
-        if let Strategy::Glister { select_every, .. } = &mut self.strategy {
-            *select_every = epochs;
+        match &mut self.strategy {
+            Strategy::Glister { select_every, .. } | Strategy::GradMatch(GradMatch { select_every, .. }) => {
+                *select_every = epochs
+            }
+            _ => {}
         }
         self
     }
@@ -231,12 +225,7 @@ impl Select {
 
     /// The strategy's name, one of [`STRATEGIES`].
     pub fn name(&self) -> &'static str {
-        match self.strategy {
-            Strategy::Full => "full",
-            Strategy::Glister { .. } => "glister",
-            Strategy::FreshRandom => "fresh-random",
-            Strategy::FixedRandom => "fixed-random",
-        }
+        self.strategy.name()
     }
 
     /// The fraction of the training set used in an epoch, in (0, 1].
@@ -256,30 +245,27 @@ impl Select {
         if self.kappa > 0.0 && self.strategy != Strategy::Full {
             options.insert("kappa", self.kappa.into());
         }
-        if let Strategy::Glister { select_every, glister, looks_at } = self.strategy {
-            options.extend(glister.options());
-            options.insert("select_every", select_every.into());
-            if let Some(times) = looks_at.pool {
-                options.insert("pool", times.into());
-            }
-            if looks_at.remembered {
-                options.insert("remembered", true.into());
-            }
-            if let Some(n) = looks_at.validation_samples {
-                options.insert("validation_samples", n.into());
-            }
-        }
+        options.extend(self.strategy.options());
         options
     }
 
     /// Whether a selection is more than a random draw, so that it says something about the samples.
     pub fn chooses(&self) -> bool {
-        matches!(self.strategy, Strategy::Glister { .. })
+        self.strategy.chooses()
     }
 
     /// Whether training is to tell the loader what it saw of each sample: [`Epoch::note`].
     pub(crate) fn remembers(&self) -> bool {
-        matches!(self.strategy, Strategy::Glister { looks_at: LooksAt { remembered: true, .. }, .. })
+        self.what_remembers() != Remembers::Nothing
+    }
+
+    /// Whether losses are noted, so that what is seen of the validation set is of use: [`Loader::note_validation`].
+    pub(crate) fn remembers_losses(&self) -> bool {
+        self.what_remembers() == Remembers::Losses
+    }
+
+    fn what_remembers(&self) -> Remembers {
+        self.strategy.chooser().map_or(Remembers::Nothing, |chooser| chooser.remembers())
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -289,24 +275,10 @@ impl Select {
         if !(0.0..1.0).contains(&self.kappa) {
             return Err(Error::argument("kappa", "a number from 0 up to, not including, 1", self.kappa));
         }
-        match self.strategy {
-            Strategy::Full if self.fraction < 1.0 => {
-                Err(Error::argument("fraction of 'full'", "1", self.fraction))
-            }
-            Strategy::Glister { select_every: 0, .. } => {
-                Err(Error::argument("select_every", "1 or more epochs", 0))
-            }
-            Strategy::Glister { glister, looks_at, .. } => {
-                if let Some(times) = looks_at.pool.filter(|times| !(times.is_finite() && *times >= 1.0)) {
-                    return Err(Error::argument("pool", "1 or more times the budget", times));
-                }
-                if looks_at.validation_samples == Some(0) {
-                    return Err(Error::argument("validation_samples", "1 or more", 0));
-                }
-                glister.check()
-            }
-            Strategy::Full | Strategy::FreshRandom | Strategy::FixedRandom => Ok(()),
+        if self.strategy == Strategy::Full && self.fraction < 1.0 {
+            return Err(Error::argument("fraction of 'full'", "1", self.fraction));
         }
+        self.strategy.check()
     }
 
     fn looks_at(mut self, change: impl FnOnce(&mut LooksAt)) -> Self {

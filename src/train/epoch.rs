@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
 use crate::ops;
-use crate::select::{Epoch, last_layer};
+use crate::select::{Batch, Epoch, LastLayer, last_layer};
 
 /// Everything that makes a training step what it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -101,44 +101,68 @@ impl Course {
         Ok(())
     }
 
-    /// Trains on the batches of `epoch`. Returns the score of the batches as they were met, and the seconds taken. A stop is
-    /// looked for between forward pass, backward pass and step: one that is asked for is never longer away than one of them.
+    /// What a step minimises, and the loss that metrics state: the mean over the batch, of samples that all count the same,
+    /// without label smoothing and without a graph.
+    fn losses(
+        &self,
+        epoch: &mut Epoch<'_>,
+        batch: &Batch,
+        outputs: &Tensor,
+        labels: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let plain = self.loss.plain();
+        if epoch.weighs(batch) {
+            let of_each = plain.each(outputs, labels)?;
+            let weights = epoch.weights(batch, &of_each)?;
+            let stated = of_each.f_detach()?.f_mean(Kind::Float)?;
+            let minimised = if self.loss == plain { of_each } else { self.loss.each(outputs, labels)? };
+            return Ok(((minimised * weights).f_mean(Kind::Float)?, stated));
+        }
+        let loss = self.loss.mean(outputs, labels)?;
+        let stated =
+            if self.loss == plain { loss.detach() } else { plain.mean(&outputs.f_detach()?, labels)? };
+        Ok((loss, stated))
+    }
+
+    /// Trains on the batches of `epoch`. A stop is looked for between forward pass, backward pass and step: one that is asked
+    /// for is never longer away than one of them.
     pub(super) fn train(
         &mut self,
         model: &dyn Model,
         mut epoch: Epoch<'_>,
         device: Device,
-    ) -> Result<(Score, f64)> {
-        let started = Instant::now();
+    ) -> Result<Trained> {
+        let (started, chosen_in) = (Instant::now(), epoch.selection_secs);
         let n = epoch.n_samples() as f64;
         // Sums stay on the device: reading them once an epoch instead of once a batch keeps it busy.
         let mut loss_sum = Tensor::zeros([], (Kind::Float, device));
         let mut n_correct = Tensor::zeros([], (Kind::Int64, device));
         let classes = matches!(self.loss, Loss::CrossEntropy { .. });
-        for indices in epoch.batches() {
+        while let Some(batch) = epoch.next_batch()? {
             interrupt::check()?;
+            let indices = &batch.indices;
             let examples = epoch.examples();
             let inputs = self.step.augment.batch(
                 examples,
-                &indices,
+                indices,
                 epoch.normalization(),
                 self.seed,
                 self.n_steps_done,
             )?;
-            let labels = examples.labels.f_index_select(0, &indices)?;
+            let labels = examples.labels.f_index_select(0, indices)?;
             let outputs = {
                 let _precision = ops::Autocast::new(self.step.precision == Precision::Bf16, device)?;
                 if epoch.remembers() {
                     let features = model.features(&inputs, true);
                     let outputs = model.logits(&features);
-                    epoch.note(&indices, &features, &outputs)?;
+                    epoch.note(indices, &features, &outputs)?;
                     outputs
                 } else {
                     model.forward(&inputs, true)
                 }
             };
             interrupt::check()?;
-            let loss = self.loss.mean(&outputs, &labels)?;
+            let (loss, plain) = self.losses(&mut epoch, &batch, &outputs, &labels)?;
             self.optimizer.zero_grad()?;
             loss.f_backward()?;
             interrupt::check()?;
@@ -152,11 +176,6 @@ impl Course {
             ))?;
             self.n_steps_done += 1;
             let outputs = outputs.detach();
-            let plain = if self.loss == self.loss.plain() {
-                loss.detach()
-            } else {
-                self.loss.plain().mean(&outputs, &labels)?
-            };
             loss_sum += plain * labels.size()[0] as f64;
             if let Some(correct) = self.loss.n_correct(&outputs, &labels) {
                 n_correct += correct;
@@ -167,23 +186,51 @@ impl Course {
             accuracy: classes.then(|| n_correct.double_value(&[]) / n),
         };
         device::synchronize(device);
-        Ok((score, started.elapsed().as_secs_f64()))
+        let of_batches = epoch.selection_secs - chosen_in;
+        Ok(Trained {
+            score,
+            train_secs: started.elapsed().as_secs_f64() - of_batches,
+            selection_secs: epoch.selection_secs,
+        })
     }
 }
 
-/// The model's score on `examples`, in evaluation mode and fp32.
+/// What came of an epoch.
+pub(super) struct Trained {
+    /// Of the batches as they were met.
+    pub(super) score: Score,
+    /// Seconds of training steps.
+    pub(super) train_secs: f64,
+    /// Seconds of choosing: before the epoch, and within it.
+    pub(super) selection_secs: f64,
+}
+
+/// The model's score on `examples`, in evaluation mode and fp32, and what its last layer saw of them.
 pub(super) fn evaluate(
     model: &dyn Model,
     examples: &Examples,
     normalization: &Normalization,
     task: Task,
-) -> Result<Score> {
+) -> Result<(Score, LastLayer)> {
     let seen = last_layer(model, examples, normalization)?;
     // What the last layer saw carries no gradients.
     let loss = Loss::of(task, 0.0)?;
     let mean = loss.mean(&seen.logits, &seen.labels)?.double_value(&[]);
     let n_correct = loss.n_correct(&seen.logits, &seen.labels).map(|n| n.double_value(&[]));
-    Ok(Score { loss: mean, accuracy: n_correct.map(|n| n / examples.len().max(1) as f64) })
+    Ok((Score { loss: mean, accuracy: n_correct.map(|n| n / examples.len().max(1) as f64) }, seen))
+}
+
+/// The mean over classes of the share of their samples that are recognised (their recall), over the classes that occur:
+/// accuracy as it would be if all were equally frequent. `None` for a regression, or without samples.
+pub(super) fn balanced_accuracy(seen: &LastLayer, task: Task) -> Result<Option<f64>> {
+    let Task::Classification { n_classes } = task else { return Ok(None) };
+    let n_classes = n_classes as i64;
+    let count = |labels: &Tensor| labels.f_bincount(None::<&Tensor>, n_classes)?.f_to_kind(Kind::Double);
+    let correct = seen.logits.f_argmax(-1, false)?.f_eq_tensor(&seen.labels)?;
+    let all = count(&seen.labels)?;
+    let recalls = count(&seen.labels.f_masked_select(&correct)?)? / &all;
+    let recalls = recalls.f_masked_select(&all.f_gt(0.0)?)?;
+    Ok((recalls.numel() > 0).then(|| recalls.mean(Kind::Double).double_value(&[])))
 }
 
 /// The lowest and the highest class; `None` where there are no labels, or they are targets of a regression.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tch::{Device, nn};
 
 use super::checkpoint::{self, Checkpoint, Position};
-use super::epoch::{self, Course};
+use super::epoch::{self, Course, Trained};
 use super::fitted::{Fitted, TrainedModel};
 use super::trainer::{Trainer, fingerprint};
 use crate::data::{Normalization, Splits};
@@ -22,7 +22,8 @@ static DRAWING: Mutex<()> = Mutex::new(());
 impl Trainer {
     /// Trains, and keeps everything as a run of `experiment`: per epoch `train:loss`, `train:accuracy`,
     /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone) and `selection:seconds`; at the
-    /// end `test:loss`, `test:accuracy` and `run:seconds` (wall time, everything counted).
+    /// end `test:loss`, `test:accuracy`, `test:balanced_accuracy` (the mean of the classes' recalls) and `run:seconds` (wall
+    /// time, everything counted).
     ///
     /// In an experiment opened by [`Experiment::resume`], a training that is complete is not done again, and one that was
     /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`].
@@ -134,19 +135,22 @@ impl Trainer {
             // Dropout draws from libtorch's generator: from here on the same numbers, whatever went before.
             tch::manual_seed(self.seed.wrapping_add((number as u64) << 32) as i64);
             let epoch = loader.epoch(model.as_ref())?;
-            let (n_samples, selection_secs) = (epoch.n_samples(), epoch.selection_secs);
+            let n_samples = epoch.n_samples();
             if let Some(selection) = epoch.selection.as_ref().filter(|_| keep_selections) {
                 run.log_selection(number as i64, selection)?;
             }
-            let (score, epoch_secs) = course.train(model.as_ref(), epoch, device)?;
+            let Trained { score, train_secs, selection_secs } =
+                course.train(model.as_ref(), epoch, device)?;
             let mut metrics = vec![
                 ("train:loss", score.loss),
-                ("epoch:seconds", epoch_secs),
+                ("epoch:seconds", train_secs),
                 ("selection:seconds", selection_secs),
             ];
             metrics.extend(score.accuracy.map(|accuracy| ("train:accuracy", accuracy)));
             if !validation.is_empty() {
-                let score = epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
+                let (score, seen) =
+                    epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
+                loader.note_validation(seen);
                 metrics.push(("validation:loss", score.loss));
                 metrics.extend(score.accuracy.map(|accuracy| ("validation:accuracy", accuracy)));
                 validation_accuracy = score.accuracy;
@@ -156,7 +160,7 @@ impl Trainer {
             progress.epoch = number;
             progress.train_loss = Some(score.loss);
             progress.validation_accuracy = validation_accuracy;
-            progress.images_per_sec = Some(n_samples as f64 / epoch_secs.max(f64::MIN_POSITIVE));
+            progress.images_per_sec = Some(n_samples as f64 / train_secs.max(f64::MIN_POSITIVE));
             progress::tell(|listener| listener.run(progress));
             if !score.loss.is_finite() {
                 return Err(Error::Diverged {
@@ -166,7 +170,7 @@ impl Trainer {
                 });
             }
             at.epoch = number;
-            at.train_secs += epoch_secs;
+            at.train_secs += train_secs;
             at.selection_secs += selection_secs;
             at.wall_secs = wall_secs_before + started.elapsed().as_secs_f64();
             if self.checkpoint_every > 0 && number % self.checkpoint_every == 0 && number < n_epochs {
@@ -177,14 +181,19 @@ impl Trainer {
         let (mut closing, mut test_accuracy) = (Vec::new(), None);
         if let Some(test) = &data.test {
             let test = test.to_device(device)?;
-            let score = epoch::evaluate(model.as_ref(), &test, &normalization, data.task())?;
+            let (score, seen) = epoch::evaluate(model.as_ref(), &test, &normalization, data.task())?;
             closing.push(("test:loss", score.loss));
             closing.extend(score.accuracy.map(|accuracy| ("test:accuracy", accuracy)));
+            let balanced = epoch::balanced_accuracy(&seen, data.task())?;
+            closing.extend(balanced.map(|accuracy| ("test:balanced_accuracy", accuracy)));
             test_accuracy = score.accuracy;
         }
         closing.push(("run:seconds", wall_secs_before + started.elapsed().as_secs_f64()));
         run.log_metrics(n_epochs as i64, &closing)?;
         run.log_text(&log_line(n_epochs, n_epochs, &closing))?;
+        if let Some(evidence) = loader.evidence()?.filter(|_| keep_selections) {
+            evidence.keep_with(run)?;
+        }
         let architecture = self.architecture.as_ref();
         let model = TrainedModel::new(architecture, data, normalization, model, variables);
         if self.keep_model {

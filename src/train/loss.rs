@@ -51,6 +51,21 @@ impl Loss {
         }
     }
 
+    /// The loss of each sample of a batch, `f32 [N]`, as [`Loss::mean`] takes the mean of.
+    pub(super) fn each(self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let outputs = outputs.f_to_kind(Kind::Float)?;
+        match self {
+            Self::CrossEntropy { label_smoothing } => Ok(outputs.f_cross_entropy_loss::<&Tensor>(
+                labels,
+                None,
+                Reduction::None,
+                -100,
+                label_smoothing,
+            )?),
+            Self::SquaredError => Ok(outputs.f_squeeze_dim(-1)?.f_mse_loss(labels, Reduction::None)?),
+        }
+    }
+
     /// The same without smoothing, as metrics state it.
     pub(super) fn plain(self) -> Self {
         match self {

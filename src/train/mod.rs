@@ -3,6 +3,7 @@
 mod augment;
 mod checkpoint;
 mod epoch;
+mod evidence;
 mod fit;
 mod fitted;
 mod glister_options;

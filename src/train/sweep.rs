@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model;
 use crate::progress::{self, SweepProgress};
-use crate::select::Select;
+use crate::select::{Select, Strategy, WeightedDraw};
 use crate::track::{Experiment, Store};
 
 /// A sweep's description. A file is checked whole before anything is run.
@@ -77,6 +77,9 @@ pub struct Sweep {
     /// GLISTER's options for single fractions, over those for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub glister_for: Vec<GlisterFor>,
+    /// The settings of the strategy `weighted-draw`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weighted_draw: WeightedDraw,
     /// Epochs between two checkpoints; 0 for none. What is not given keeps the trainer's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<usize>,
@@ -182,7 +185,13 @@ impl Sweep {
                 one.options.apply(select, self.batch_size)
             })
         };
-        let selections: Vec<Select> = grid.into_iter().map(with_options).collect();
+        let selections: Vec<Select> = grid
+            .into_iter()
+            .map(|select| match select.strategy() {
+                Strategy::WeightedDraw(_) => Select::weighted_draw(select.fraction(), self.weighted_draw),
+                _ => with_options(select),
+            })
+            .collect();
         if selections.is_empty() {
             return Err(Error::argument(
                 "selections and fractions",

@@ -190,7 +190,8 @@ impl Trainer {
 
     /// Whether each selection is kept with the run (positions, gains, weights, epoch), to be read by
     /// [`Run::selections`](crate::track::Run::selections). By default those of strategies that choose are, and random draws,
-    /// which the seed gives again, are not.
+    /// which the seed gives again, are not. With a strategy that goes by remembered losses, what it knows of each sample at the
+    /// end is kept too, as the artifact `evidence` ([`Evidence`](crate::select::Evidence), a Parquet file).
     #[must_use]
     pub fn keep_selections(mut self, keep: bool) -> Self {
         self.keep_selections = Some(keep);

@@ -35,13 +35,18 @@ impl LastLayer {
     }
 
     /// Joins the parts of a pass made in batches.
-    pub(crate) fn cat(parts: &[Self]) -> Self {
-        let join = |part: fn(&Self) -> &Tensor| Tensor::cat(&parts.iter().map(part).collect::<Vec<_>>(), 0);
+    pub(crate) fn cat<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let join = |part: fn(&Self) -> &Tensor| Tensor::cat(&parts.clone().map(part).collect::<Vec<_>>(), 0);
         Self { features: join(|p| &p.features), logits: join(|p| &p.logits), labels: join(|p| &p.labels) }
     }
 
     /// N, D and C, if everything fits together and may be computed with.
-    pub(super) fn check(&self, name: &str, loss: &Loss, with_features: bool) -> Result<(i64, i64, i64)> {
+    pub(in crate::select) fn check(
+        &self,
+        name: &str,
+        loss: &Loss,
+        with_features: bool,
+    ) -> Result<(i64, i64, i64)> {
         let (features, logits, labels) = (self.features.size(), self.logits.size(), self.labels.size());
         let (n, d, c) = match (&features[..], &logits[..], labels.first()) {
             (&[n, d], &[m, c], Some(&l)) if n == m && m == l && n > 0 && c > 0 => (n, d, c),

@@ -63,7 +63,7 @@ impl Loss {
     }
 
     /// The residuals r of samples, `f32 [N, C]`.
-    pub(super) fn residuals(&self, samples: &LastLayer, n_threads: usize) -> Result<Tensor> {
+    pub(in crate::select) fn residuals(&self, samples: &LastLayer, n_threads: usize) -> Result<Tensor> {
         self.residuals_at(&samples.logits, &samples.labels, n_threads)
     }
 }

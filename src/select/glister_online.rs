@@ -1,7 +1,8 @@
-//! One GLISTER selection: from the model as it stands, or from what training has noted, to the samples chosen.
+//! GLISTER as a strategy: from the model as it stands, or from what training has noted, to the samples chosen.
 
 use tch::{Kind, Tensor};
 
+use super::chooser::{Chooser, Remembers};
 use super::loader::{Loader, last_layer};
 use super::{Glister, LastLayer, LooksAt, Selection};
 use crate::data::{Examples, Normalization};
@@ -13,49 +14,55 @@ use crate::model::Model;
 const POOLS: u64 = 1 << 62;
 const VALIDATION_DRAWS: u64 = 1 << 61;
 
-impl Loader {
-    /// One GLISTER selection for the epoch that is about to begin.
-    pub(super) fn choose(
+/// GLISTER-ONLINE, chosen anew every `select_every` epochs.
+pub(super) struct GlisterOnline {
+    pub(super) select_every: usize,
+    pub(super) glister: Glister,
+    pub(super) looks_at: LooksAt,
+}
+
+impl Chooser for GlisterOnline {
+    fn choose(
         &self,
+        loader: &mut Loader,
         model: &dyn Model,
         normalization: &Normalization,
-        glister: &Glister,
-        looks_at: &LooksAt,
-    ) -> Result<Selection> {
-        let (n, budget) = (self.train.len() as i64, self.budget());
+    ) -> Result<Option<Selection>> {
+        if !loader.is_due(self.select_every)? {
+            return Ok(None);
+        }
+        let Self { glister, looks_at, .. } = self;
+        let (n, budget, number) = (loader.train.len() as i64, loader.budget(), loader.n_epochs_begun);
         // Another sample each time for the stochastic greedy: the seed goes with the epoch.
-        let seed = self.seed ^ (self.n_epochs_begun + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let seed = loader.seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // Only the cheap mode needs a random order of all, from which it takes those that were never seen.
         let pool = match looks_at.pool {
-            Some(times) => Some(self.random(POOLS | self.n_epochs_begun, n, pool_size(times, budget, n))),
-            None if looks_at.remembered => Some(self.random(POOLS | self.n_epochs_begun, n, n)),
+            Some(times) => Some(loader.random(POOLS | number, n, pool_size(times, budget, n))),
+            None if looks_at.remembered => Some(loader.random(POOLS | number, n, n)),
             None => None,
         };
+        let validation = |loader: &Loader| loader.validation_pass(model, normalization, looks_at);
         let Some(pool) = pool else {
-            let candidates = self.pass(model, &self.train, normalization, "training set")?;
-            let validation = self.validation_pass(model, normalization, looks_at)?;
-            return glister.choose(&candidates, &validation, budget, seed);
+            let candidates = loader.pass_over_train(model, normalization, None)?;
+            return Ok(Some(glister.choose(&candidates, &validation(loader)?, budget, seed)?));
         };
         if !looks_at.remembered {
-            let candidates = self.pass(model, &part(&self.train, &pool), normalization, "training set")?;
-            let validation = self.validation_pass(model, normalization, looks_at)?;
-            let chosen = glister.choose(&candidates, &validation, budget, seed)?;
-            return Ok(Selection { indices: pool.index_select(0, &chosen.indices), ..chosen });
+            let candidates = loader.pass_over_train(model, normalization, Some(&pool))?;
+            let chosen = glister.choose(&candidates, &validation(loader)?, budget, seed)?;
+            return Ok(Some(Selection { indices: pool.index_select(0, &chosen.indices), ..chosen }));
         }
-        let (seen, new) = match &self.noted {
+        let (seen, new) = match &loader.noted {
             Some(noted) => noted.part(&pool)?,
             None => (pool.narrow(0, 0, 0), pool.shallow_clone()),
         };
         let (n_seen, n_new) = (seen.size()[0], new.size()[0]);
         let n_drawn = share(budget, n_new, n_seen);
         let drawn = new.narrow(0, 0, n_drawn);
-        let (Some(noted), true) = (&self.noted, n_drawn < budget) else {
-            return Ok(Selection::drawn(drawn));
+        let (Some(noted), true) = (&loader.noted, n_drawn < budget) else {
+            return Ok(Some(Selection::drawn(drawn)));
         };
-        let candidates = noted.of(&seen, &self.train.labels)?;
-        let candidates = checked(candidates, "training set", self.n_epochs_begun)?;
-        let validation = self.validation_pass(model, normalization, looks_at)?;
-        let chosen = glister.choose(&candidates, &validation, budget - n_drawn, seed)?;
+        let candidates = checked(noted.of(&seen, &loader.train.labels)?, "training set", number)?;
+        let chosen = glister.choose(&candidates, &validation(loader)?, budget - n_drawn, seed)?;
         let indices = Tensor::f_cat(&[seen.f_index_select(0, &chosen.indices)?, drawn], 0)?;
         // No gain is known of what was drawn.
         let unknown = Tensor::f_full([n_drawn], f64::NAN, (Kind::Float, indices.device()))?;
@@ -63,7 +70,39 @@ impl Loader {
         // What was drawn counts for what GLISTER's picks do.
         let ones = Tensor::f_ones([n_drawn], (Kind::Float, indices.device()))?;
         let weights = chosen.weights.map(|weights| Tensor::f_cat(&[weights, ones], 0)).transpose()?;
-        Ok(Selection { indices, gains, weights })
+        Ok(Some(Selection { indices, gains, weights }))
+    }
+
+    fn remembers(&self) -> Remembers {
+        if self.looks_at.remembered { Remembers::LastLayer } else { Remembers::Nothing }
+    }
+}
+
+impl Loader {
+    /// What the model sees of the training set, or of the samples at `indices`.
+    pub(super) fn pass_over_train(
+        &self,
+        model: &dyn Model,
+        normalization: &Normalization,
+        indices: Option<&Tensor>,
+    ) -> Result<LastLayer> {
+        let examples = indices.map(|indices| part(&self.train, indices));
+        let examples = examples.as_ref().unwrap_or(&self.train);
+        checked(last_layer(model, examples, normalization)?, "training set", self.n_epochs_begun)
+    }
+
+    /// What the model sees of the validation set now: as noted behind the last epoch, or by a pass.
+    pub(super) fn validation_now(
+        &mut self,
+        model: &dyn Model,
+        normalization: &Normalization,
+    ) -> Result<LastLayer> {
+        match self.validation_noted.take() {
+            Some((number, seen)) if number == self.n_epochs_begun => {
+                checked(seen, "validation set", self.n_epochs_begun)
+            }
+            _ => self.validation_pass(model, normalization, &LooksAt::default()),
+        }
     }
 
     fn validation_pass(
@@ -73,23 +112,14 @@ impl Loader {
         looks_at: &LooksAt,
     ) -> Result<LastLayer> {
         let n = self.validation.len() as i64;
-        match looks_at.validation_samples {
+        let seen = match looks_at.validation_samples {
             Some(k) if (k as i64) < n => {
                 let drawn = self.random(VALIDATION_DRAWS | self.n_epochs_begun, n, k as i64);
-                self.pass(model, &part(&self.validation, &drawn), normalization, "validation set")
+                last_layer(model, &part(&self.validation, &drawn), normalization)?
             }
-            _ => self.pass(model, &self.validation, normalization, "validation set"),
-        }
-    }
-
-    fn pass(
-        &self,
-        model: &dyn Model,
-        examples: &Examples,
-        normalization: &Normalization,
-        name: &str,
-    ) -> Result<LastLayer> {
-        checked(last_layer(model, examples, normalization)?, name, self.n_epochs_begun)
+            _ => last_layer(model, &self.validation, normalization)?,
+        };
+        checked(seen, "validation set", self.n_epochs_begun)
     }
 }
 

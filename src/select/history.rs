@@ -1,0 +1,411 @@
+//! What training has seen of each sample the last time it met it: its loss, and what its gradient would do for the validation
+//! loss. Strategies that draw by it need no pass over the training set.
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::LastLayer;
+use crate::error::{Error, Result};
+
+/// What training has learnt of the samples of its training set: evidence for one who looks for wrong labels. A sample whose
+/// gain stays below 0 pulls the model away from the validation set.
+#[derive(Debug)]
+pub struct Evidence {
+    /// How often each sample was trained on, `i64 [N]`.
+    pub times_met: Tensor,
+    /// Its loss when it was last met, in nats (a regression's in squared units of its target), `f32 [N]`; NaN if never.
+    pub loss: Tensor,
+    /// Its gain when it was last met, `f32 [N]`: the product of its last-layer gradient with that of the validation loss
+    /// before the epoch, which to first order is what a step of size 1 on it takes off the validation loss, as in GLISTER. NaN
+    /// where none is known.
+    pub gain: Tensor,
+    /// The mean of its gains, `f32 [N]`; NaN where none is known.
+    pub mean_gain: Tensor,
+    /// The share of wrong labels as estimated, in [0, 1].
+    pub noise_rate: f64,
+}
+
+/// O(N) memory, whatever the model.
+#[derive(Debug)]
+pub(super) struct History {
+    /// The loss when last met, `f32 [N]`; NaN if never.
+    losses: Tensor,
+    /// The epoch in which that was, counted from 0, `f32 [N]`; −1 if never.
+    epochs: Tensor,
+    /// How often it was met, `f32 [N]`.
+    times: Tensor,
+    /// The gain when last met, `f32 [N]`; NaN where none was known.
+    gains: Tensor,
+    /// All its gains added, and how many these were, `f32 [N]`.
+    gain_sums: Tensor,
+    gain_times: Tensor,
+    /// Where its loss stood among the validation losses of that time, in [0, 1], `f32 [N]`; NaN where that is not known.
+    ranks: Tensor,
+    /// The validation losses before the epoch that is under way, `f32 [V]`, ascending.
+    before: Option<Tensor>,
+    /// The share of each class's validation samples recognised before the epoch that is under way, `f32 [C]`.
+    recalls_before: Option<Tensor>,
+    /// Of the samples met for the first time in the epoch under way, by class: how many have it as their label, how many of
+    /// these are recognised, and how many of all are taken for it, `f32 [3, C]`.
+    first_met: Option<Tensor>,
+    /// The share of wrong labels as estimated so far, and on how many samples, `f32 [2]`.
+    noise: Tensor,
+    /// The gradient there; not kept in checkpoints, as each epoch begins with a new one.
+    gradient: Option<Gradient>,
+    /// Batches that were handed in and not yet looked at: many small tensors cost more than a large one.
+    pending: Vec<Pending>,
+}
+
+/// What training saw of one batch, and in which epoch.
+#[derive(Debug)]
+struct Pending {
+    indices: Tensor, // i64 [B]
+    seen: LastLayer,
+    epoch: u64,
+}
+
+/// Samples that may be pending.
+const MOST_PENDING: i64 = 8192;
+
+/// The last layer's mean gradient over the validation set.
+#[derive(Debug)]
+struct Gradient {
+    weights: Tensor, // f32 [C, D]
+    biases: Tensor,  // f32 [C]
+}
+
+const NAMES: [&str; 7] = [
+    "history.losses",
+    "history.epochs",
+    "history.times",
+    "history.gains",
+    "history.gain_sums",
+    "history.gain_times",
+    "history.ranks",
+];
+
+const BEFORE: &str = "history.before";
+const RECALLS: &str = "history.recalls_before";
+const NOISE: &str = "history.noise";
+
+/// Below this, an estimated share of wrong labels is taken for chance; above that one, it is not believed.
+const LEAST_NOISE: f64 = 0.05;
+const MOST_NOISE: f64 = 0.9;
+
+/// Fewer samples say nothing of the share of wrong labels.
+const FEWEST_FIRST_MET: f64 = 50.0;
+
+/// How often each class is there, in each of `labels`, `f32 [L, C]`.
+fn by_class(labels: &[&Tensor], n_classes: i64) -> Result<Tensor> {
+    let counts = labels
+        .iter()
+        .map(|labels| Ok(labels.f_bincount(None::<&Tensor>, n_classes)?.f_to_kind(Kind::Float)?));
+    Ok(Tensor::f_stack(&counts.collect::<Result<Vec<Tensor>>>()?, 0)?)
+}
+
+/// The class of each sample of a set; all in one where labels are no classes.
+#[derive(Debug)]
+pub(super) struct Classes {
+    labels: Option<Vec<i64>>,
+    /// How many classes are told apart.
+    pub(super) n: usize,
+}
+
+impl Classes {
+    /// By labels `i64 [N]` in 0..`n_classes`, or targets of a regression.
+    pub(super) fn new(labels: &Tensor, n_classes: usize) -> Result<Self> {
+        if labels.f_kind()? != Kind::Int64 {
+            return Ok(Self { labels: None, n: 1 });
+        }
+        if labels.numel() > 0 {
+            let (low, high) = labels.f_aminmax(None, false)?;
+            for label in [low.f_int64_value(&[])?, high.f_int64_value(&[])?] {
+                if !(0..n_classes as i64).contains(&label) {
+                    return Err(Error::argument("labels", format!("0 to {}", n_classes as i64 - 1), label));
+                }
+            }
+        }
+        Ok(Self { labels: Some(Vec::try_from(labels.f_to_device(Device::Cpu)?)?), n: n_classes })
+    }
+
+    /// The class of the sample at `at`.
+    pub(super) fn of(&self, at: usize) -> usize {
+        self.labels.as_ref().map_or(0, |labels| labels[at] as usize)
+    }
+
+    /// How many samples each class has.
+    pub(super) fn counts(&self) -> Vec<f64> {
+        let mut counts = vec![0.0; self.n];
+        self.labels.iter().flatten().for_each(|&label| counts[label as usize] += 1.0);
+        counts
+    }
+
+    /// The values of each class's samples; those of all for a class that has fewer than [`FEW`].
+    pub(super) fn parted(&self, values: &[f32]) -> Vec<Vec<f32>> {
+        let mut parts = vec![Vec::new(); self.n];
+        for (at, &value) in values.iter().enumerate() {
+            parts[self.of(at)].push(value);
+        }
+        for part in parts.iter_mut().filter(|part| part.len() < FEW) {
+            *part = values.to_vec();
+        }
+        parts
+    }
+}
+
+/// Fewer validation samples of a class than this rank nothing.
+const FEW: usize = 20;
+
+/// The loss of each sample, `f32 [N]`: cross-entropy against its class, or the squared error against its target.
+pub(super) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let logits = logits.f_detach()?.f_to_kind(Kind::Float)?;
+    if labels.f_kind()? == Kind::Int64 {
+        return Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, Reduction::None, -100, 0.0)?);
+    }
+    let n = labels.size()[0];
+    let of_outputs = logits.f_reshape([n, -1])?.f_mse_loss(&labels.f_reshape([n, -1])?, Reduction::None)?;
+    Ok(of_outputs.f_sum_dim_intlist(1, false, Kind::Float)?)
+}
+
+/// The derivative of each sample's loss by its logits, `f32 [N, C]`.
+fn residuals(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let logits = logits.f_detach()?.f_to_kind(Kind::Float)?;
+    if labels.f_kind()? != Kind::Int64 {
+        return Ok((&logits - labels.f_reshape(logits.size())?) * 2.0);
+    }
+    let mut residuals = logits.f_softmax(-1, Kind::Float)?;
+    let minus = Tensor::f_full([labels.size()[0], 1], -1.0, (Kind::Float, logits.device()))?;
+    let _ = residuals.f_scatter_add_(1, &labels.f_unsqueeze(1)?, &minus)?;
+    Ok(residuals)
+}
+
+impl History {
+    /// Nothing of `n` samples yet.
+    pub(super) fn new(n: i64, device: Device) -> Result<Self> {
+        let full = |value: f64| Tensor::f_full([n], value, (Kind::Float, device));
+        Ok(Self {
+            losses: full(f64::NAN)?,
+            epochs: full(-1.0)?,
+            times: full(0.0)?,
+            gains: full(f64::NAN)?,
+            gain_sums: full(0.0)?,
+            gain_times: full(0.0)?,
+            ranks: full(f64::NAN)?,
+            before: None,
+            recalls_before: None,
+            first_met: None,
+            noise: Tensor::f_zeros([2], (Kind::Float, Device::Cpu))?,
+            gradient: None,
+            pending: Vec::new(),
+        })
+    }
+
+    /// Notes the samples at `indices`, `i64 [B]`, as the model saw them in `epoch`. Looked at are they when enough have come
+    /// together, or by [`History::take_in`].
+    pub(super) fn note(&mut self, indices: &Tensor, seen: LastLayer, epoch: u64) -> Result<()> {
+        self.pending.push(Pending { indices: indices.shallow_clone(), seen, epoch });
+        let n_pending: i64 = self.pending.iter().map(|one| one.indices.size()[0]).sum();
+        if n_pending > MOST_PENDING { self.take_in() } else { Ok(()) }
+    }
+
+    /// Looks at what was noted.
+    pub(super) fn take_in(&mut self) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let pending = std::mem::take(&mut self.pending);
+        for of_epoch in pending.chunk_by(|a, b| a.epoch == b.epoch) {
+            let indices: Vec<&Tensor> = of_epoch.iter().map(|one| &one.indices).collect();
+            let indices = Tensor::f_cat(&indices, 0)?;
+            let seen = LastLayer::cat(of_epoch.iter().map(|one| &one.seen));
+            let logits = seen.logits.f_to_kind(Kind::Float)?;
+            let _ = self.losses.f_index_copy_(0, &indices, &losses(&logits, &seen.labels)?)?;
+            let _ = self.epochs.f_index_fill_(0, &indices, of_epoch[0].epoch as f64)?;
+            if seen.labels.kind() == Kind::Int64 {
+                self.count_first_met(&indices, &logits, &seen.labels)?;
+            }
+            let ones = Tensor::f_ones([indices.size()[0]], (Kind::Float, indices.device()))?;
+            let _ = self.times.f_index_add_(0, &indices, &ones)?;
+            if let Some(gradient) = &self.gradient {
+                let features = seen.features.f_to_kind(Kind::Float)?;
+                let towards = gradient.biases.f_addmm(&features, &gradient.weights.f_tr()?)?; // [N, C]
+                let gains =
+                    (residuals(&logits, &seen.labels)? * towards).f_sum_dim_intlist(1, false, Kind::Float)?;
+                let _ = self.gains.f_index_copy_(0, &indices, &gains)?;
+                let _ = self.gain_sums.f_index_add_(0, &indices, &gains)?;
+                let _ = self.gain_times.f_index_add_(0, &indices, &ones)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count_first_met(&mut self, indices: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
+        let is_first = self.times.f_index_select(0, indices)?.f_eq(0.0)?;
+        let (labels, taken_for) =
+            (labels.f_masked_select(&is_first)?, logits.f_argmax(-1, false)?.f_masked_select(&is_first)?);
+        let recognised = labels.f_masked_select(&labels.f_eq_tensor(&taken_for)?)?;
+        let counts = by_class(&[&labels, &recognised, &taken_for], logits.size()[1])?;
+        self.first_met = Some(match self.first_met.take() {
+            Some(before) => before + counts,
+            None => counts,
+        });
+        Ok(())
+    }
+
+    /// The share of the training labels that are wrong, each class as likely as the other: what is missing in the accuracy on
+    /// samples never met before, against that on the validation set. A label that is wrong is recognised only as often as its
+    /// class is taken for anything: of the labels c, (1 − ρ)·recall(c) + ρ·share(c) are. 0 where so few are missing that it may
+    /// be chance.
+    pub(super) fn noise_rate(&self) -> Result<f64> {
+        let rate = self.noise.f_double_value(&[0])?;
+        Ok(if rate < LEAST_NOISE { 0.0 } else { rate.min(MOST_NOISE) })
+    }
+
+    fn estimate_noise(&mut self, validation: &LastLayer) -> Result<()> {
+        let n_classes = validation.logits.size()[1];
+        let taken_for = validation.logits.f_argmax(-1, false)?;
+        let recognised = validation.labels.f_masked_select(&validation.labels.f_eq_tensor(&taken_for)?)?;
+        let counts = by_class(&[&validation.labels, &recognised], n_classes)?;
+        let recalls = counts.f_get(1)? / counts.f_get(0)?.f_clamp_min(1.0)?;
+        let before = self.recalls_before.replace(recalls.shallow_clone());
+        let (Some(first_met), Some(before)) = (self.first_met.take(), before) else { return Ok(()) };
+        let recalls = (recalls + before) * 0.5;
+        let (of_label, correct, taken_for) = (first_met.f_get(0)?, first_met.f_get(1)?, first_met.f_get(2)?);
+        let n = of_label.f_sum(Kind::Float)?.f_double_value(&[])?;
+        let share = taken_for / n.max(1.0);
+        let missing = (&of_label * &recalls - correct).f_sum(Kind::Float)?.f_double_value(&[])?;
+        let possible = (of_label * (recalls - share)).f_sum(Kind::Float)?.f_double_value(&[])?;
+        // A model that knows nothing says nothing.
+        if n < FEWEST_FIRST_MET || possible < 0.3 * n {
+            return Ok(());
+        }
+        let (rate, weight) = (self.noise.f_double_value(&[0])?, self.noise.f_double_value(&[1])? / 2.0);
+        let rate = (rate * weight + missing / possible * n) / (weight + n);
+        self.noise = Tensor::f_from_slice(&[rate as f32, (weight + n) as f32])?;
+        Ok(())
+    }
+
+    /// Takes in what the model sees of the validation set behind `epoch`: the samples met in that epoch get the rank of their
+    /// loss among the losses of `validation_classes` before and behind it, and the gains of the next epoch are those against
+    /// this gradient. In the first epoch a model changes so fast that its losses rank nowhere: its samples count as not met.
+    pub(super) fn judge(
+        &mut self,
+        validation: &LastLayer,
+        validation_losses: &[f32],
+        (classes, validation_classes): (&Classes, &Classes),
+        epoch: u64,
+    ) -> Result<()> {
+        self.take_in()?;
+        let _no_grad = tch::no_grad_guard();
+        let before = self.before.take().map(|before| Vec::<f32>::try_from(before.f_to_device(Device::Cpu)?));
+        let before = before.transpose()?.filter(|before| before.len() == validation_losses.len());
+        let both = before.map(|before| {
+            let mut both = validation_classes.parted(&before);
+            for (class, losses) in validation_classes.parted(validation_losses).into_iter().enumerate() {
+                both[class].extend(losses);
+                both[class].sort_by(f32::total_cmp);
+            }
+            both
+        });
+        let (losses, epochs) = (self.losses()?, Vec::<f32>::try_from(self.epochs.f_to_device(Device::Cpu)?)?);
+        let mut ranks = self.ranks()?;
+        for (at, &loss) in losses.iter().enumerate().filter(|&(at, _)| epochs[at] == epoch as f32) {
+            ranks[at] = match &both {
+                Some(both) => {
+                    let like = &both[classes.of(at)];
+                    like.partition_point(|&one| one < loss) as f32 / like.len().max(1) as f32
+                }
+                None => f32::NAN,
+            };
+        }
+        let device = self.losses.device();
+        self.ranks = Tensor::f_from_slice(&ranks)?.f_to_device(device)?;
+        self.before = Some(Tensor::f_from_slice(validation_losses)?.f_to_device(device)?);
+        if validation.labels.kind() == Kind::Int64 {
+            self.estimate_noise(validation)?;
+        }
+        let n = validation.logits.size()[0] as f64;
+        let residuals = residuals(&validation.logits, &validation.labels)? / n;
+        self.gradient = Some(Gradient {
+            weights: residuals.f_tr()?.f_matmul(&validation.features)?,
+            biases: residuals.f_sum_dim_intlist(0, false, Kind::Float)?,
+        });
+        Ok(())
+    }
+
+    /// The rank of each sample's loss when it was last met, NaN where that is not known.
+    pub(super) fn ranks(&self) -> Result<Vec<f32>> {
+        Ok(Vec::try_from(self.ranks.f_to_device(Device::Cpu)?)?)
+    }
+
+    /// How many epochs ago each sample was met, before the epoch `number`, counted from 0; `number` + 1 if never.
+    pub(super) fn ages(&self, number: u64) -> Result<Vec<f32>> {
+        Ok(Vec::try_from((self.epochs.f_neg()? + number as f64).f_to_device(Device::Cpu)?)?)
+    }
+
+    /// The loss of each sample when it was last met, NaN if never.
+    pub(super) fn losses(&self) -> Result<Vec<f32>> {
+        Ok(Vec::try_from(self.losses.f_to_device(Device::Cpu)?)?)
+    }
+
+    /// The gains, `f32 [k]`, of the samples at `indices`, `i64 [k]`, when they were last met; NaN where none is known.
+    pub(super) fn gains_of(&self, indices: &Tensor) -> Result<Tensor> {
+        Ok(self.gains.f_index_select(0, indices)?)
+    }
+
+    /// What is known of each sample, for one who looks for wrong labels.
+    pub(super) fn evidence(&self) -> Result<Evidence> {
+        let copy = |tensor: &Tensor| Ok::<Tensor, Error>(tensor.f_to_device(Device::Cpu)?.copy());
+        Ok(Evidence {
+            times_met: copy(&self.times.f_to_kind(Kind::Int64)?)?,
+            loss: copy(&self.losses)?,
+            gain: copy(&self.gains)?,
+            // 0/0, where none was known, is NaN.
+            mean_gain: copy(&(&self.gain_sums / &self.gain_times))?,
+            noise_rate: self.noise_rate()?,
+        })
+    }
+
+    /// How many bytes the history takes.
+    pub(super) fn n_bytes(&self) -> usize {
+        4 * (7 * self.losses.numel() + self.before.as_ref().map_or(0, Tensor::numel))
+    }
+
+    fn by_sample(&self) -> [&Tensor; 7] {
+        let Self { losses, epochs, times, gains, gain_sums, gain_times, ranks, .. } = self;
+        [losses, epochs, times, gains, gain_sums, gain_times, ranks]
+    }
+
+    /// All of it as tensors by name, for a checkpoint.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
+        let by_sample = NAMES.into_iter().zip(self.by_sample().map(Tensor::shallow_clone));
+        let of_set = [(BEFORE, &self.before), (RECALLS, &self.recalls_before)]
+            .into_iter()
+            .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor.shallow_clone())));
+        by_sample.chain(of_set).chain([(NOISE, self.noise.shallow_clone())])
+    }
+
+    /// What [`History::tensors`] gave, put on `device`; `None` if it is not that of `n` samples.
+    pub(super) fn from_tensors(
+        take: impl Fn(&str) -> Option<Tensor>,
+        n: i64,
+        device: Device,
+    ) -> Result<Option<Self>> {
+        let mut history = Self::new(n, device)?;
+        let Self { losses, epochs, times, gains, gain_sums, gain_times, ranks, .. } = &mut history;
+        for (name, place) in
+            NAMES.into_iter().zip([losses, epochs, times, gains, gain_sums, gain_times, ranks])
+        {
+            let Some(tensor) =
+                take(name).filter(|tensor| tensor.size() == [n] && tensor.kind() == Kind::Float)
+            else {
+                return Ok(None);
+            };
+            *place = tensor.f_to_device(device)?;
+        }
+        history.before = take(BEFORE).map(|before| before.f_to_device(device)).transpose()?;
+        history.recalls_before = take(RECALLS).map(|recalls| recalls.f_to_device(device)).transpose()?;
+        match take(NOISE).filter(|noise| noise.size() == [2] && noise.kind() == Kind::Float) {
+            Some(noise) => history.noise = noise.f_to_device(Device::Cpu)?,
+            None => return Ok(None),
+        }
+        Ok(Some(history))
+    }
+}
