@@ -58,7 +58,8 @@ impl Gathered {
     }
 }
 
-fn name_of(several: bool, experiment: &str, run: &str) -> String {
+/// What a run is called in a report.
+pub(super) fn name_of(several: bool, experiment: &str, run: &str) -> String {
     if several { format!("{experiment} / {run}") } else { run.to_owned() }
 }
 

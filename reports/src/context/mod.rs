@@ -4,7 +4,7 @@
 //! A folder of one's own ([`crate::Options::templates`]) may hold files that take the place of the report's templates of the
 //! same names: `report.html`, the page itself, which includes one file for each part (`answer.html`, `notes.html`,
 //! `strategies.html`, `charts.html`, `comparison.html`, `published.html`, `selections.html`, `parameters.html`, `runs.html`,
-//! `reproduce.html`, `method.html`; and `figures.html`, the table below a chart), `report.css`, its style, and `report.js`,
+//! `data.html`, `reproduce.html`, `method.html`; and `figures.html`, the table below a chart), `report.css`, its style, and `report.js`,
 //! its script. What is not there is the report's own. The templates are [minijinja](https://docs.rs/minijinja)'s; they
 //! see the fields of [`Page`], and beside them `style` and `script`, the text of `report.css` and `report.js`, and
 //! `script_hash`, by which the page's Content-Security-Policy lets that script, and no other, run. Texts are escaped where
@@ -29,6 +29,7 @@ use crate::wording::{self, count, percent, shorten};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use std::path::{Component, Path};
 
 /// What stands where there is no figure.
 const NONE: &str = "–";
@@ -69,6 +70,8 @@ pub struct Page {
     pub parameters: Option<Parameters>,
     /// The table of runs; none where that section is left out or there is no run.
     pub runs: Option<RunsPart>,
+    /// Where the numbers lie beside the report; none where they were not asked for.
+    pub data: Option<DataPart>,
     /// How the runs were made; none where that section is left out.
     pub reproduce: Option<Reproduce>,
     /// The share of full-data accuracy that counts as kept.
@@ -115,6 +118,26 @@ impl Chart {
             columns: figures.columns.clone(),
             rows: figures.rows.clone(),
         }
+    }
+}
+
+/// Where the numbers lie beside the report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataPart {
+    /// The folder, as seen from the report; none where they lie in the report's own.
+    pub folder: Option<String>,
+}
+
+impl DataPart {
+    fn new(folder: &Path) -> Self {
+        let leads_out = folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir);
+        let shown = if leads_out { folder.file_name().map(Path::new) } else { Some(folder) };
+        let parts = shown.into_iter().flat_map(Path::components).filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        });
+        let name = parts.collect::<Vec<_>>().join("/");
+        Self { folder: (!name.is_empty()).then(|| shorten(&name, LONGEST_HOVER)) }
     }
 }
 
@@ -209,6 +232,7 @@ impl Page {
             selections,
             runs: shows(Section::Runs).then(|| RunsPart::new(runs, &details, baseline, counted)),
             parameters: shows(Section::Parameters).then(|| Parameters::new(&details, baseline)),
+            data: options.data.as_deref().map(DataPart::new),
             reproduce: (options.shows(Section::Reproduce) && (has_runs || !options.how_made.is_empty()))
                 .then_some(reproduce),
             kept_enough: wording::keep_together(&percent(KEPT_ENOUGH)),

@@ -124,8 +124,7 @@ impl<'a> Drawn<'a> {
                     return Err(unknown(&all, pattern));
                 }
             }
-            let wanted = |run: &Run| options.runs.iter().any(|pattern| matches(pattern, &run.name));
-            let mask: Vec<bool> = all.iter().map(wanted).collect();
+            let mask: Vec<bool> = all.iter().map(|run| options.is_wanted(&run.name)).collect();
             let table = tables.runs.filter(&BooleanChunked::from_iter(mask))?;
             let runs = read_runs(&table)?;
             (table, runs)

@@ -30,6 +30,30 @@ fn the_runs_to_report_on_are_named_or_matched() {
 }
 
 #[test]
+fn the_folder_of_the_numbers_is_named_as_seen_from_the_report() {
+    let made_up = made_up::runs(7, 3);
+    let folder = |data: &str| {
+        let options = Options { data: Some(data.into()), ..options() };
+        page(Tables::new(&made_up.runs, &made_up.metrics), &options).unwrap().data.unwrap().folder
+    };
+    for (data, expected) in [
+        ("numbers", Some("numbers")),
+        ("./a/numbers/", Some("a/numbers")),
+        ("/home/me/numbers", Some("numbers")),
+        ("../numbers", Some("numbers")),
+        ("a/..", None),
+        ("", None),
+        (".", None),
+        ("a\u{202E}\u{0}<b>", Some("a<b>")),
+    ] {
+        assert_eq!(folder(data).as_deref(), expected, "{data:?}");
+    }
+    let options = Options { data: Some("<b>numbers".into()), ..options() };
+    let html = render(&made_up.runs, &made_up.metrics, &options).unwrap();
+    assert!(html.contains("<bdi class=\"file\">&lt;b&gt;numbers</bdi>"));
+}
+
+#[test]
 fn a_baseline_has_the_others_beside_it() {
     let made_up = made_up::runs(7, 3);
     let beside = Options { baseline: Some("full 100 % seed 0".to_owned()), ..options() };
