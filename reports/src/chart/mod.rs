@@ -73,13 +73,14 @@ pub fn accuracy_versus_time(runs: &DataFrame) -> Result<Svg> {
     tradeoff_of(&summarize(runs)?)
 }
 
-/// Where the time of a run went, training, choosing and the rest, one bar a strategy and fraction, means over the runs.
-/// Of a table with several settings, the one with the most runs is drawn.
+/// Where the time went, training, choosing and the rest: one bar a run, and of more than 40 completed runs one a strategy and
+/// fraction, means over its runs. Of a table with several settings, the one with the most runs is drawn.
 ///
 /// # Errors
 /// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
 pub fn time_spent(runs: &DataFrame) -> Result<Svg> {
-    time_spent_of(&summarize(runs)?)
+    let runs = read_runs(runs)?;
+    time_spent_of(&summarize_runs(&runs), &runs)
 }
 
 /// How often each class is chosen over the epochs, as its share of the subset ÷ its share of all of the data, for the first
@@ -129,8 +130,13 @@ pub(crate) fn tradeoff_of(summary: &Summary) -> Result<Svg> {
     tradeoff::draw(summary.settings.first())
 }
 
-pub(crate) fn time_spent_of(summary: &Summary) -> Result<Svg> {
-    time_spent::draw(summary.settings.first())
+pub(crate) fn time_spent_of(summary: &Summary, runs: &[Run]) -> Result<Svg> {
+    time_spent::draw(summary.settings.first(), runs)
+}
+
+/// What the bars of the chart of where the time went stand for.
+pub(crate) fn bars_of_time_spent(summary: &Summary, runs: &[Run]) -> &'static str {
+    time_spent::what_bars_are(summary.settings.first(), runs)
 }
 
 pub(crate) fn class_balance_of(balance: Option<&Balance>) -> Result<Svg> {

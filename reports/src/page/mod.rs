@@ -170,13 +170,9 @@ impl<'a> Drawn<'a> {
             ));
         }
         charts.push(self.per_epoch()?);
-        charts.push((
-            "time-spent",
-            chart::time_spent_of(summary)?,
-            "Mean over the runs of a strategy and fraction. Evaluation and the rest is what remains of the whole run: passes made \
-             to report, reading data, saving."
-                .to_owned(),
-        ));
+        let bars = chart::bars_of_time_spent(summary, &self.runs);
+        let rest = "Evaluation and the rest is what remains of the whole run: passes made to report, reading data, saving.";
+        charts.push(("time-spent", chart::time_spent_of(summary, &self.runs)?, format!("{bars} {rest}")));
         charts.extend(self.parallel()?);
         Ok(charts)
     }

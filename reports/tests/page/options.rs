@@ -243,8 +243,8 @@ fn every_chart_can_be_had_by_itself() {
     let front = &charts[2].1;
     assert!(front.description().contains("On the Pareto front"), "{}", front.description());
     let spent = charts[4].1.figures();
-    assert_eq!(spent.rows[0][0], "Full data");
-    assert_eq!(spent.rows[0][2], "0.00 s", "full data chooses nothing");
+    assert_eq!(spent.rows[0][..2], ["full 100 % seed 0", "Full data"]);
+    assert_eq!(spent.rows[0][3], "0.00 s", "full data chooses nothing");
 }
 
 #[test]
