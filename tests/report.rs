@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glisten::data::{FetchOptions, Kind};
+use glisten::data::{ClassImbalance, FetchOptions, Kind, LabelNoise, Splits};
 use glisten::prelude::*;
 use glisten::report::report_on;
 use glisten_reports::{Options, Section};
@@ -178,6 +178,67 @@ fn a_report_of_data_at_hand_shows_what_was_chosen() {
     let none = Options { without: vec![Section::Selections], ..Options::default() };
     study.report_with(&path, &none).unwrap();
     assert!(!read(&path).contains("What was chosen"));
+}
+
+#[test]
+fn each_strategy_and_fraction_shows_what_it_chose_of_data_that_was_changed_too() {
+    const NAME: &str = "each_strategy_and_fraction_shows_what_it_chose_of_data_that_was_changed_too";
+    let options = FetchOptions { offline: true, ..FetchOptions::default() };
+    let open = || Dataset::open_with(Kind::FashionMnist, &options);
+    let Ok(data) = open() else { return skipped(NAME, "Fashion-MNIST is not in the cache") };
+    let data = data.take(2000).unwrap().split(Split::default()).unwrap();
+    let imbalance = ClassImbalance { classes: 0.3, keep: 0.5, seed: 3 };
+    let data = data.with_class_imbalance(imbalance).unwrap();
+    let data = data.with_label_noise(LabelNoise { rate: 0.5, ..LabelNoise::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let path = folder.path().join("report.html");
+    let trained = |name: &str, data: &Splits, selects: &[Select]| {
+        let study = Experiment::create_in(&store, name).unwrap();
+        for select in selects {
+            let trainer = Trainer::new(LogisticRegression::for_data(data)).epochs(2).batch_size(100);
+            trainer.select(select.select_every(1)).fit(data, &study).unwrap();
+        }
+        study.report(&path).unwrap();
+        (study, read(&path))
+    };
+    let selects = [Select::glister(0.05), Select::glister(0.01), Select::fresh_random(0.01), Select::full()];
+    let (study, html) = trained("changed", &data, &selects);
+    let abouts: Vec<&str> =
+        html.split("<h4><bdi>").skip(1).filter_map(|rest| rest.split("</bdi>").next()).collect();
+    let of = |name: &str| format!("{name}\u{A0}%, 1 run, 2 selections");
+    assert_eq!(abouts, [of("GLISTER 5"), of("GLISTER 1"), of("Fresh random 1")]);
+    assert!(html.contains("One panel a strategy and fraction, all on the same scales."));
+    for panel in ["GLISTER 5 %, 1 run", "GLISTER 1 %, 1 run", "Fresh random 1 %, 1 run"] {
+        assert!(html.contains(&format!(">{panel}</text>")), "{panel}");
+    }
+    // Each picture has the label that the runs were told, and the true one where that was made wrong.
+    let noise = data.noise.as_ref().unwrap();
+    let class = |label: i64| data.classes[label as usize].replace('/', "&#x2f;");
+    let alts: Vec<&str> = html.split(" alt=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(alts.len() >= 24, "{}", alts.len());
+    let mut n_wrong = 0;
+    for alt in &alts {
+        let at: i64 = alt.split("image ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let told = class(i64::try_from(&data.train.labels.get(at)).unwrap());
+        let truth = noise.flipped.binary_search(&at).ok().map(|flipped| class(noise.true_labels[flipped]));
+        n_wrong += usize::from(truth.is_some());
+        let truth = truth.map(|truth| format!(" (in truth {truth})")).unwrap_or_default();
+        assert!(alt.starts_with(&format!("{told}{truth}, image {at} ")), "{alt}");
+    }
+    assert!(n_wrong > 4, "half of the labels are wrong: {n_wrong} of {}", alts.len());
+    let some = Options { runs: vec!["fresh*".to_owned()], ..Options::default() };
+    study.report_with(&path, &some).unwrap();
+    assert_eq!(read(&path).matches("<h4>").count(), 1, "of the runs that are asked for");
+
+    // Whoever changes data in another way is told why there are no pictures.
+    let mut other = data;
+    other.fingerprint = "0".repeat(64);
+    let (_, html) = trained("other", &other, &selects[1..2]);
+    assert!(html.contains("not enough to change it in the same way again") && !html.contains("<h4>"));
+    other.name = "my-leaves".to_owned();
+    let (_, html) = trained("own", &other, &selects[1..2]);
+    assert!(html.contains("my-leaves is data of one&#x27;s own"), "own data");
 }
 
 #[test]

@@ -89,10 +89,10 @@ fn axe() -> Result<String, String> {
 
 fn html(n_runs: usize, options: &Options) -> String {
     let made_up = made_up::runs(n_runs, if n_runs > 100 { 300 } else { 20 });
-    let images = made_up::images(12);
+    let images = made_up::images(12, n_runs.saturating_sub(1).min(6));
     let tables = Tables {
         classes: Some(&made_up.classes),
-        images: (n_runs > 1).then_some(&images),
+        images: &images,
         ..Tables::new(&made_up.runs, &made_up.metrics)
     };
     render_tables(tables, options).unwrap()

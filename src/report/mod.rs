@@ -3,6 +3,7 @@
 
 mod chosen;
 mod gather;
+mod rebuilt;
 
 pub use crate::browser::print_to_pdf;
 pub use glisten_reports::{Options, Section, Theme};
@@ -56,7 +57,7 @@ impl std::fmt::Display for Report {
 /// # Errors
 /// [`Error::Argument`] for no experiment; [`Error::Io`] if the numbers cannot be written; else as [`Experiment::report`].
 pub fn report_on(experiments: &[Experiment], path: impl AsRef<Path>, options: &Options) -> Result<Report> {
-    let gathered = Gathered::from(experiments)?;
+    let gathered = Gathered::from(experiments, options)?;
     let options = completed(experiments, options, &gathered);
     let path = path.as_ref();
     let seen_from_report = Options {
@@ -135,7 +136,7 @@ pub fn save_charts(
 }
 
 fn charts(experiments: &[Experiment], options: &Options) -> Result<Vec<(&'static str, Svg)>> {
-    let gathered = Gathered::from(experiments)?;
+    let gathered = Gathered::from(experiments, options)?;
     Ok(glisten_reports::charts(gathered.tables(), &completed(experiments, options, &gathered))?)
 }
 
@@ -144,8 +145,9 @@ fn charts(experiments: &[Experiment], options: &Options) -> Result<Vec<(&'static
 /// # Errors
 /// As [`report_on`].
 pub fn summary_of(experiments: &[Experiment], options: &Options) -> Result<Summary> {
-    let gathered = Gathered::from(experiments)?;
-    Ok(glisten_reports::summary_of(gathered.tables(), options)?)
+    let options = Options { without: vec![Section::Selections], ..options.clone() };
+    let gathered = Gathered::from(experiments, &options)?;
+    Ok(glisten_reports::summary_of(gathered.tables(), &options)?)
 }
 
 /// With a title, and what the runs say of how they were made.

@@ -13,21 +13,21 @@
 mod details;
 mod figures;
 mod runs;
+mod selections;
 
 pub(crate) use details::Read;
 pub use details::{CommandLine, Fact, Parameter, Parameters, Reproduce, ValueCount};
 pub use figures::{ComparisonLine, PublishedLine, RowLine, SettingPart};
 pub use runs::{RunCell, RunColumn, RunsPart};
+pub use selections::{Picture, Selections, Sheet};
 
 use crate::chart::Svg;
 use crate::error::Result;
 use crate::options::{Options, Section, Theme};
-use crate::selections::{ContactSheet, Sample};
+use crate::selections::ContactSheet;
 use crate::summary::{KEPT_ENOUGH, Summary, setting_name};
 use crate::table::Run;
 use crate::wording::{self, count, percent, shorten};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use std::path::{Component, Path};
 
@@ -36,8 +36,6 @@ const NONE: &str = "–";
 const LONGEST_NAME: usize = 48;
 const LONGEST_HOVER: usize = 300;
 const LONGEST_LINE: usize = 2000;
-/// Bytes of images: what a contact sheet may add to a report.
-const MOST_IMAGE_BYTES: usize = 48_000;
 
 /// A whole report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -141,52 +139,22 @@ impl DataPart {
     }
 }
 
-/// What was chosen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Selections {
-    /// The classes over the epochs.
-    pub chart: Option<Chart>,
-    /// Whose selections the images are from.
-    pub about: String,
-    /// The most chosen images.
-    pub most: Vec<Picture>,
-    /// The least chosen images.
-    pub least: Vec<Picture>,
-    /// What is not shown, and why.
-    pub missing: Vec<String>,
-}
-
-/// An image of the contact sheet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Picture {
-    /// The image as a `data:` address: letters, digits, `+`, `/` and `=` after the comma, which `|safe` puts in as they are.
-    pub src: String,
-    /// What it is, in words.
-    pub alt: String,
-    /// Its class.
-    pub class: String,
-    /// "9 of 12".
-    pub chosen: String,
-    /// In pixels of the page.
-    pub width: u32,
-    /// In pixels of the page.
-    pub height: u32,
-}
-
 /// What a page is made of, drawn and read.
 pub(crate) struct Parts<'a> {
     pub(crate) summary: &'a Summary,
     pub(crate) runs: &'a [Run],
     pub(crate) charts: Vec<Chart>,
     pub(crate) class_chart: Option<Chart>,
-    pub(crate) contact_sheet: Option<&'a ContactSheet>,
+    pub(crate) contact_sheets: &'a [ContactSheet],
+    pub(crate) not_shown: &'a [String],
     pub(crate) details: Read,
     pub(crate) baseline: Option<&'a Run>,
 }
 
 impl Page {
     pub(crate) fn new(parts: Parts<'_>, options: &Options) -> Result<Self> {
-        let Parts { summary, runs, charts, class_chart, contact_sheet, details, baseline } = parts;
+        let Parts { summary, runs, charts, class_chart, contact_sheets, not_shown, details, baseline } =
+            parts;
         let several = summary.settings.len() > 1;
         let has_runs = summary.n_runs > 0;
         let shows = |section: Section| has_runs && options.shows(section);
@@ -204,8 +172,9 @@ impl Page {
         subtitle.extend(
             [&options.author, &options.written_at].into_iter().flatten().map(|text| shorten(text, 120)),
         );
-        let selections =
-            shows(Section::Selections).then(|| Selections::new(class_chart, contact_sheet)).transpose()?;
+        let selections = shows(Section::Selections)
+            .then(|| Selections::new(class_chart, contact_sheets, not_shown))
+            .transpose()?;
         let notes = options.notes.as_deref().filter(|notes| !notes.trim().is_empty());
         let reproduce = Reproduce::new(&details, options);
         Ok(Self {
@@ -244,60 +213,6 @@ impl Page {
             shows_method: options.shows(Section::Method),
         })
     }
-}
-
-impl Selections {
-    fn new(chart: Option<Chart>, sheet: Option<&ContactSheet>) -> Result<Self> {
-        let mut missing = Vec::new();
-        if chart.is_none() {
-            missing.push(
-                "Which classes were chosen is not shown: no selections of these runs, or no classes of their samples, were \
-                 given to the report."
-                    .to_owned(),
-            );
-        }
-        let sheet = sheet.filter(|sheet| !sheet.most.is_empty() || !sheet.least.is_empty());
-        if sheet.is_none() {
-            missing.push(
-                "The most and least chosen images are not shown: the data set is not of images, not at hand where the report \
-                 was written, or no selections were kept."
-                    .to_owned(),
-            );
-        }
-        let (mut most, mut least, mut about) = (Vec::new(), Vec::new(), String::new());
-        if let Some(sheet) = sheet {
-            about = shorten(&sheet.about, 120);
-            most = pictures(&sheet.most, sheet.n_selections)?;
-            least = pictures(&sheet.least, sheet.n_selections)?;
-        }
-        Ok(Self { chart, about, most, least, missing })
-    }
-}
-
-/// As many as there is room for.
-fn pictures(samples: &[Sample], n_selections: u64) -> Result<Vec<Picture>> {
-    let mut n_bytes = 0;
-    let mut pictures = Vec::new();
-    for sample in samples {
-        let file = sample.to_png()?;
-        n_bytes += file.len();
-        if n_bytes > MOST_IMAGE_BYTES / 2 && !pictures.is_empty() {
-            break;
-        }
-        let class = shorten(&sample.class, 24);
-        // Small images are shown twice or three times as large, pixel by pixel.
-        let scale = (72 / sample.width.max(sample.height).max(1)).clamp(1, 4);
-        let chosen = format!("{} of {n_selections}", sample.n_chosen);
-        pictures.push(Picture {
-            src: format!("data:image/png;base64,{}", STANDARD.encode(&file)),
-            alt: format!("{class}, image {} of the training set, in {chosen} selections", sample.index),
-            class,
-            chosen,
-            width: sample.width * scale,
-            height: sample.height * scale,
-        });
-    }
-    Ok(pictures)
 }
 
 fn show<T: ?Sized>(value: Option<&T>, as_text: impl Fn(&T) -> String) -> String {

@@ -155,7 +155,7 @@ fn what_is_missing_is_said() {
     assert!(html.contains("No completed run recorded the seconds of training and choosing."));
     let image = Sample { index: 7, width: 3, height: 3, pixels: vec![0; 4], ..Sample::default() };
     let images = ContactSheet { most: vec![image], n_selections: 1, ..ContactSheet::default() };
-    let tables = Tables { images: Some(&images), ..Tables::new(&one_fraction.runs, &one_fraction.metrics) };
+    let tables = Tables { images: &[images], ..Tables::new(&one_fraction.runs, &one_fraction.metrics) };
     let error = render_tables(tables, &options()).unwrap_err();
     assert!(error.to_string().contains("image 7") && error.to_string().contains("found 4 bytes"), "{error}");
 }
@@ -163,12 +163,13 @@ fn what_is_missing_is_said() {
 #[test]
 fn each_section_can_be_left_out() {
     let made_up = made_up::runs(7, 3);
-    let images = made_up::images(2);
+    let images = made_up::images(2, 1);
     let tables = Tables {
         runs: &made_up.runs,
         metrics: &made_up.metrics,
         classes: Some(&made_up.classes),
-        images: Some(&images),
+        images: &images,
+        not_shown: &[],
     };
     let all = Options {
         notes: Some("mine".to_owned()),
