@@ -5,6 +5,8 @@
 mod chromium;
 mod made_up;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chromium::Chromium;
 use glisten_reports::{Options, Section, Tables, Theme, render, render_tables};
 use serde_json::json;
@@ -129,7 +131,8 @@ fn a_report_of_any_size_reads_well_everywhere() {
             assert_eq!(ground, json!(paper), "{what}");
             if let Some(folder) = &pictures {
                 fs::create_dir_all(folder).unwrap();
-                fs::write(folder.join(format!("{n_runs}-{name}.png")), bench.browser.picture()).unwrap();
+                let picture = STANDARD.decode(bench.browser.picture()).unwrap();
+                fs::write(folder.join(format!("{n_runs}-{name}.png")), picture).unwrap();
             }
         }
         assert_eq!(
