@@ -129,6 +129,16 @@ fn a_report_of_any_size_reads_well_everywhere() {
             bench.assert_quiet(&what);
             let ground = bench.browser.value("getComputedStyle(document.documentElement).backgroundColor");
             assert_eq!(ground, json!(paper), "{what}");
+            // On paper nothing can be unfolded: what all runs share is there, the numbers of charts are not.
+            let is_shown = |browser: &mut Chromium, what: &str| {
+                browser.value(&format!(
+                    "[...document.querySelectorAll('{what}')].map((one) => one.checkVisibility({{ contentVisibilityAuto: true }}))"
+                ))
+            };
+            let facts = is_shown(&mut bench.browser, ".shared dl");
+            assert_eq!(facts, if n_runs == 0 { json!([]) } else { json!([name == "print"]) }, "{what}");
+            let numbers = is_shown(&mut bench.browser, "figure details table");
+            assert!(!numbers.as_array().unwrap().contains(&json!(true)), "{what}: {numbers}");
             if let Some(folder) = &pictures {
                 fs::create_dir_all(folder).unwrap();
                 let picture = STANDARD.decode(bench.browser.picture()).unwrap();
