@@ -197,18 +197,22 @@ fn each_strategy_and_fraction_shows_what_it_chose_of_data_that_was_changed_too()
         let study = Experiment::create_in(&store, name).unwrap();
         for select in selects {
             let trainer = Trainer::new(LogisticRegression::for_data(data)).epochs(2).batch_size(100);
-            trainer.select(select.select_every(1)).fit(data, &study).unwrap();
+            let is_kept = select.name() != "fixed-random";
+            let trainer = trainer.select(select.select_every(1)).keep_selections(is_kept);
+            trainer.fit(data, &study).unwrap();
         }
         study.report(&path).unwrap();
         (study, read(&path))
     };
-    let selects = [Select::glister(0.05), Select::glister(0.01), Select::fresh_random(0.01), Select::full()];
+    let random = [Select::fresh_random(0.01), Select::fixed_random(0.01), Select::full()];
+    let selects = [&[Select::glister(0.05), Select::glister(0.01)], &random[..]].concat();
     let (study, html) = trained("changed", &data, &selects);
     let abouts: Vec<&str> =
         html.split("<h4><bdi>").skip(1).filter_map(|rest| rest.split("</bdi>").next()).collect();
     let of = |name: &str| format!("{name}\u{A0}%, 1 run, 2 selections");
     assert_eq!(abouts, [of("GLISTER 5"), of("GLISTER 1"), of("Fresh random 1")]);
     assert!(html.contains("One panel a strategy and fraction, all on the same scales."));
+    assert!(html.contains("No selections were kept of Fixed random 1\u{A0}%."));
     for panel in ["GLISTER 5 %, 1 run", "GLISTER 1 %, 1 run", "Fresh random 1 %, 1 run"] {
         assert!(html.contains(&format!(">{panel}</text>")), "{panel}");
     }

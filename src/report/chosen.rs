@@ -99,7 +99,11 @@ pub(super) fn of(cells: &[Cell], records: &HashMap<String, &(&Experiment, RunRec
     if !without.is_empty() {
         without.sort_unstable();
         let names: Vec<&str> = without.iter().map(|at| cells[*at].name.as_str()).collect();
-        chosen.not_shown.push(format!("No selections were kept of {}.", names.join(", ")));
+        chosen.not_shown.push(format!(
+            "No selections were kept of {}. Those of random draws are where a training is told so: \
+             `Trainer::keep_selections`.",
+            names.join(", ")
+        ));
     }
     if n_more > 0 {
         chosen.not_shown.push(format!(
