@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use glisten::data::{FetchOptions, Kind};
+use glisten::data::{ClassImbalance, FetchOptions, Kind, LabelNoise, Splits};
 use glisten::prelude::*;
 use glisten::report::report_on;
 use glisten_reports::{Options, Section};
+
+use polars::prelude::{DataFrame, ParquetReader, SerReader};
 
 use super::support::{glisten, skipped};
 
@@ -80,6 +82,67 @@ fn several_experiments_share_a_report_and_each_run_says_how_it_was_made() {
 }
 
 #[test]
+fn the_numbers_lie_beside_a_report_that_asks_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let studies = [study(&store, "first", 0.0), study(&store, "a/second", 0.01)];
+    let run = studies[0].find_run("glister seed 0").unwrap();
+    std::fs::write(folder.path().join("model.bin"), "large").unwrap();
+    run.log_artifact("model.bin", folder.path().join("model.bin")).unwrap();
+    let table = |path: &Path| {
+        let file = std::fs::File::open(folder.path().join(path)).unwrap();
+        ParquetReader::new(file).finish().unwrap()
+    };
+    let path = folder.path().join("out/report.html");
+    std::fs::create_dir(folder.path().join("out")).unwrap();
+    let beside = |data: &str| Options { data: Some(folder.path().join(data)), ..Options::default() };
+
+    let written = studies[0].report_with(&path, &beside("out/numbers/first")).unwrap();
+    let html = read(&path);
+    assert!(
+        html.contains("in the folder <bdi class=\"file\">numbers&#x2f;first</bdi>"),
+        "as seen from the report"
+    );
+    assert!(!html.contains(folder.path().to_str().unwrap()), "where it was written is not said");
+    let names: Vec<_> = written.data().unwrap().files.iter().map(|file| file.file_name().unwrap()).collect();
+    assert_eq!(names, ["runs.parquet", "metrics.parquet"], "the numbers, not the artifacts");
+    let numbers = folder.path().join("out/numbers/first");
+    let (runs, metrics) = (table(&numbers.join("runs.parquet")), table(&numbers.join("metrics.parquet")));
+    assert!(runs.equals_missing(&studies[0].runs().unwrap()), "{runs}");
+    assert!(metrics.equals_missing(&studies[0].metrics().unwrap()), "{metrics}");
+    let before = (html, std::fs::read(numbers.join("metrics.parquet")).unwrap());
+    studies[0].report_with(&path, &beside("out/numbers/first")).unwrap();
+    let after = (read(&path), std::fs::read(numbers.join("metrics.parquet")).unwrap());
+    assert!(before == after, "the same runs, the same bytes");
+
+    // Of several experiments, the runs that are asked for, a folder each.
+    let some =
+        Options { runs: vec!["first / full*".to_owned(), "a/second / *seed 1".to_owned()], ..beside("all") };
+    let written = report_on(&studies, &path, &some).unwrap();
+    assert_eq!(written.data().unwrap().n_runs, 5);
+    let names = |table: &DataFrame| -> Vec<String> {
+        table.column("run").unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect()
+    };
+    assert_eq!(names(&table(Path::new("all/first/runs.parquet"))), ["full seed 0", "full seed 1"]);
+    assert_eq!(
+        names(&table(Path::new("all/a%2Fsecond/runs.parquet"))),
+        ["full seed 1", "glister seed 1", "fresh-random seed 1"]
+    );
+    assert!(
+        read(&path).contains("in the folder <bdi class=\"file\">all</bdi>"),
+        "not beside it: its name alone"
+    );
+
+    // What cannot be written leaves the report of before; no option, no word of it.
+    let before = read(&path);
+    let error = studies[0].report_with(&path, &beside("runs.db/numbers")).unwrap_err();
+    assert!(error.to_string().contains("runs.db/numbers"), "{error}");
+    assert_eq!(read(&path), before);
+    let plain = studies[0].report(&path).unwrap();
+    assert!(plain.data().is_none() && !read(&path).contains("<h2>The numbers</h2>"));
+}
+
+#[test]
 fn a_report_of_data_at_hand_shows_what_was_chosen() {
     const NAME: &str = "a_report_of_data_at_hand_shows_what_was_chosen";
     let options = FetchOptions { offline: true, ..FetchOptions::default() };
@@ -93,7 +156,10 @@ fn a_report_of_data_at_hand_shows_what_was_chosen() {
     let trainer = Trainer::new(LogisticRegression::for_data(&data)).epochs(1).batch_size(500);
     trainer.select(Select::glister(0.01)).fit(&data, &study).unwrap();
     let path = folder.path().join("report.html");
-    study.report(&path).unwrap();
+    let beside = Options { data: Some(folder.path().join("numbers")), ..Options::default() };
+    let written = study.report_with(&path, &beside).unwrap();
+    let last = written.data().unwrap().files.last().unwrap();
+    assert!(last.ends_with("runs/glister 1 %25 seed 0/selections.parquet"), "{}", last.display());
     let html = read(&path);
     assert!(html.contains("Classes of the chosen subsets</title>"), "the classes over the epochs");
     assert_eq!(html.matches("<img src=\"data:image/png;base64,").count(), 24);
@@ -112,6 +178,71 @@ fn a_report_of_data_at_hand_shows_what_was_chosen() {
     let none = Options { without: vec![Section::Selections], ..Options::default() };
     study.report_with(&path, &none).unwrap();
     assert!(!read(&path).contains("What was chosen"));
+}
+
+#[test]
+fn each_strategy_and_fraction_shows_what_it_chose_of_data_that_was_changed_too() {
+    const NAME: &str = "each_strategy_and_fraction_shows_what_it_chose_of_data_that_was_changed_too";
+    let options = FetchOptions { offline: true, ..FetchOptions::default() };
+    let open = || Dataset::open_with(Kind::FashionMnist, &options);
+    let Ok(data) = open() else { return skipped(NAME, "Fashion-MNIST is not in the cache") };
+    let data = data.take(2000).unwrap().split(Split::default()).unwrap();
+    let imbalance = ClassImbalance { classes: 0.3, keep: 0.5, seed: 3 };
+    let data = data.with_class_imbalance(imbalance).unwrap();
+    let data = data.with_label_noise(LabelNoise { rate: 0.5, ..LabelNoise::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("runs.db")).unwrap();
+    let path = folder.path().join("report.html");
+    let trained = |name: &str, data: &Splits, selects: &[Select]| {
+        let study = Experiment::create_in(&store, name).unwrap();
+        for select in selects {
+            let trainer = Trainer::new(LogisticRegression::for_data(data)).epochs(2).batch_size(100);
+            let is_kept = select.name() != "fixed-random";
+            let trainer = trainer.select(select.select_every(1)).keep_selections(is_kept);
+            trainer.fit(data, &study).unwrap();
+        }
+        study.report(&path).unwrap();
+        (study, read(&path))
+    };
+    let random = [Select::fresh_random(0.01), Select::fixed_random(0.01), Select::full()];
+    let selects = [&[Select::glister(0.05), Select::glister(0.01)], &random[..]].concat();
+    let (study, html) = trained("changed", &data, &selects);
+    let abouts: Vec<&str> =
+        html.split("<h4><bdi>").skip(1).filter_map(|rest| rest.split("</bdi>").next()).collect();
+    let of = |name: &str| format!("{name}\u{A0}%, 1 run, 2 selections");
+    assert_eq!(abouts, [of("GLISTER 5"), of("GLISTER 1"), of("Fresh random 1")]);
+    assert!(html.contains("One panel a strategy and fraction, all on the same scales."));
+    assert!(html.contains("No selections were kept of Fixed random 1\u{A0}%."));
+    for panel in ["GLISTER 5 %, 1 run", "GLISTER 1 %, 1 run", "Fresh random 1 %, 1 run"] {
+        assert!(html.contains(&format!(">{panel}</text>")), "{panel}");
+    }
+    // Each picture has the label that the runs were told, and the true one where that was made wrong.
+    let noise = data.noise.as_ref().unwrap();
+    let class = |label: i64| data.classes[label as usize].replace('/', "&#x2f;");
+    let alts: Vec<&str> = html.split(" alt=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(alts.len() >= 24, "{}", alts.len());
+    let mut n_wrong = 0;
+    for alt in &alts {
+        let at: i64 = alt.split("image ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let told = class(i64::try_from(&data.train.labels.get(at)).unwrap());
+        let truth = noise.flipped.binary_search(&at).ok().map(|flipped| class(noise.true_labels[flipped]));
+        n_wrong += usize::from(truth.is_some());
+        let truth = truth.map(|truth| format!(" (in truth {truth})")).unwrap_or_default();
+        assert!(alt.starts_with(&format!("{told}{truth}, image {at} ")), "{alt}");
+    }
+    assert!(n_wrong > 4, "half of the labels are wrong: {n_wrong} of {}", alts.len());
+    let some = Options { runs: vec!["fresh*".to_owned()], ..Options::default() };
+    study.report_with(&path, &some).unwrap();
+    assert_eq!(read(&path).matches("<h4>").count(), 1, "of the runs that are asked for");
+
+    // Whoever changes data in another way is told why there are no pictures.
+    let mut other = data;
+    other.fingerprint = "0".repeat(64);
+    let (_, html) = trained("other", &other, &selects[1..2]);
+    assert!(html.contains("not enough to change it in the same way again") && !html.contains("<h4>"));
+    other.name = "my-leaves".to_owned();
+    let (_, html) = trained("own", &other, &selects[1..2]);
+    assert!(html.contains("my-leaves is data of one&#x27;s own"), "own data");
 }
 
 #[test]
@@ -153,6 +284,8 @@ fn every_option_of_the_command_does_what_it_says() {
         "figures",
         "--json",
         "figures.json",
+        "--data",
+        "numbers",
     ]);
     assert_eq!(code, Some(0), "{errors}");
     assert!(
@@ -177,6 +310,8 @@ fn every_option_of_the_command_does_what_it_says() {
     let figures: serde_json::Value =
         serde_json::from_str(&read(&folder.path().join("figures.json"))).unwrap();
     assert_eq!((&figures["experiment"], &figures["summary"]["n_runs"]), (&"small".into(), &4.into()));
+    assert!(text.contains("data: 4 runs, 44 values of metrics: numbers/runs.parquet"), "{text}");
+    assert!(html.contains("in the folder <bdi class=\"file\">numbers</bdi>, as Parquet"));
     let chart = read(&folder.path().join("figures/accuracy-versus-time.svg"));
     assert!(chart.starts_with("<svg") && chart.contains("Pareto front"));
 

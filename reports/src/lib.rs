@@ -15,13 +15,14 @@
 //! Any other column of `runs` is a parameter, or says where a run was made: `command`, `git_commit`, `git_dirty`, `os`,
 //! `libtorch_version` and the like, also with `environment.` before it.
 //!
-//! Data flows one way: `table` and `selections` read, [`summary`] computes (with `statistics`), [`chart`] draws, [`context`]
+//! Data flows one way: `table`, `balance` and `selections` read, [`summary`] computes (with `statistics`), [`chart`] draws, [`context`]
 //! says in texts what a page holds, `page` fills the templates, [`write()`] puts the file in its place. The same input gives the
 //! same bytes.
 
 #![warn(clippy::unwrap_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod balance;
 pub mod chart;
 pub mod context;
 mod error;
@@ -38,6 +39,6 @@ mod write;
 pub use chart::Svg;
 pub use error::{Error, Result};
 pub use options::{Options, Section, Theme};
-pub use page::{Tables, charts, page, render, render_tables, summary_of};
-pub use selections::{ContactSheet, Sample};
+pub use page::{Tables, cells, charts, page, render, render_tables, summary_of};
+pub use selections::{Cell, ContactSheet, MOST_CELLS, Sample};
 pub use write::write;

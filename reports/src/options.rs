@@ -32,9 +32,18 @@ pub struct Options {
     pub notes: Option<String>,
     /// A folder whose files take the place of the report's own templates of the same names: see [`crate::context`].
     pub templates: Option<PathBuf>,
+    /// The folder beside the report in which its numbers lie as files; the report names it. The path is as seen from the
+    /// report; of one that leads out of its folder, the last part is shown. What renders a report does not write it: that
+    /// does whoever knows where the numbers are from, as `glisten report --data`.
+    pub data: Option<PathBuf>,
 }
 
 impl Options {
+    /// Whether the run of this name is one to report on.
+    pub fn is_wanted(&self, run: &str) -> bool {
+        self.runs.is_empty() || self.runs.iter().any(|pattern| matches(pattern, run))
+    }
+
     /// Whether `section` is to be shown.
     pub(crate) fn shows(&self, section: Section) -> bool {
         !self.without.contains(&section)

@@ -5,6 +5,8 @@
 mod chromium;
 mod made_up;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chromium::Chromium;
 use glisten_reports::{Options, Section, Tables, Theme, render, render_tables};
 use serde_json::json;
@@ -89,10 +91,10 @@ fn axe() -> Result<String, String> {
 
 fn html(n_runs: usize, options: &Options) -> String {
     let made_up = made_up::runs(n_runs, if n_runs > 100 { 300 } else { 20 });
-    let images = made_up::images(12);
+    let images = made_up::images(12, n_runs.saturating_sub(1).min(6));
     let tables = Tables {
         classes: Some(&made_up.classes),
-        images: (n_runs > 1).then_some(&images),
+        images: &images,
         ..Tables::new(&made_up.runs, &made_up.metrics)
     };
     render_tables(tables, options).unwrap()
@@ -127,9 +129,20 @@ fn a_report_of_any_size_reads_well_everywhere() {
             bench.assert_quiet(&what);
             let ground = bench.browser.value("getComputedStyle(document.documentElement).backgroundColor");
             assert_eq!(ground, json!(paper), "{what}");
+            // On paper nothing can be unfolded: what all runs share is there, the numbers of charts are not.
+            let is_shown = |browser: &mut Chromium, what: &str| {
+                browser.value(&format!(
+                    "[...document.querySelectorAll('{what}')].map((one) => one.checkVisibility({{ contentVisibilityAuto: true }}))"
+                ))
+            };
+            let facts = is_shown(&mut bench.browser, ".shared dl");
+            assert_eq!(facts, if n_runs == 0 { json!([]) } else { json!([name == "print"]) }, "{what}");
+            let numbers = is_shown(&mut bench.browser, "figure details table");
+            assert!(!numbers.as_array().unwrap().contains(&json!(true)), "{what}: {numbers}");
             if let Some(folder) = &pictures {
                 fs::create_dir_all(folder).unwrap();
-                fs::write(folder.join(format!("{n_runs}-{name}.png")), bench.browser.picture()).unwrap();
+                let picture = STANDARD.decode(bench.browser.picture()).unwrap();
+                fs::write(folder.join(format!("{n_runs}-{name}.png")), picture).unwrap();
             }
         }
         assert_eq!(

@@ -406,9 +406,10 @@ fn the_page_is_closed_small_and_the_same_each_time() {
         assert!(html.contains(&format!("<h2>{heading}</h2>")), "{heading}");
     }
     assert!(html.len() < 150_000, "{} bytes", html.len());
+    let table = &html[html.find("<table class=\"runs").unwrap()..];
     let best_first: Vec<usize> = ["full-1-2", "full-1-1", "glister-0.3-0"]
         .iter()
-        .map(|name| html.find(&format!("<bdi>{name}")).unwrap())
+        .map(|name| table.find(&format!("<bdi>{name}")).unwrap())
         .collect();
     assert!(best_first.is_sorted());
 }
@@ -459,4 +460,72 @@ fn figures_in_print_are_met_or_missed_column_by_column_with_the_reason() {
     assert!(
         !render(&runs(&CELLS), &metrics(&CELLS), &Options::default()).unwrap().contains("figures in print")
     );
+}
+
+#[test]
+fn each_run_has_a_bar_of_its_time_unless_there_are_too_many() {
+    let table = runs(&CELLS);
+    let chart = chart::time_spent(&table).unwrap();
+    let figures = chart.figures();
+    assert_eq!(
+        figures.columns,
+        ["Run", "Strategy and fraction", "Training", "Choosing", "Evaluation and the rest", "Whole run"]
+    );
+    assert_eq!(figures.rows.len(), 9);
+    // Two epochs of 12 s, none of choosing, 5 s of the rest; two of 3 s and 1 s.
+    let expected = ["full-1-1", "Full data", "24.0 s", "0.00 s", "5.00 s", "29.0 s"];
+    assert_eq!(figures.rows[1], expected);
+    let expected = ["glister-0.3-2", "GLISTER 30 %", "6.00 s", "2.00 s", "5.00 s", "13.0 s"];
+    assert_eq!(figures.rows[5], expected);
+    assert!(chart.description().contains("Seconds of each run. full-1-0: 20.0 s training, 0.00 s choosing"));
+    let label = |name: &str| chart.as_str().contains(&format!(">{name}</text>"));
+    assert!(CELLS.iter().all(|cell| label(&format!("{}-{}-{}", cell.0, cell.1, cell.2))));
+    // The longest bar is training's 24 s, then 5 s: its widths are as 24 to 5.
+    let widths: Vec<f64> = chart
+        .as_str()
+        .split("<rect")
+        .filter(|rect| rect.contains("class=\"f9\"") || rect.contains("class=\"f14\""))
+        .filter_map(|rect| rect.split("width=\"").nth(1)?.split('"').next()?.parse().ok())
+        .filter(|width| *width != 14.0)
+        .collect();
+    assert_eq!(widths.len(), 18, "training and the rest of nine runs: {widths:?}");
+    assert!((widths[2] / widths[3] - 24.0 / 5.0).abs() < 0.02, "{widths:?}");
+
+    // 40 runs have a bar each; 41 do not, and the caption says where their numbers are.
+    let seeds = |n: i64| -> DataFrame {
+        let cells: Vec<Cell> = (0..n)
+            .map(|i| {
+                if i % 2 == 0 {
+                    ("full", 1.0, i, 0.9, 10.0 + i as f64, 0.0)
+                } else {
+                    ("glister", 0.3, i, 0.8, 3.0, 1.0)
+                }
+            })
+            .collect();
+        runs(&cells)
+    };
+    let forty = chart::time_spent(&seeds(40)).unwrap();
+    assert_eq!(forty.figures().rows.len(), 40);
+    let ends = "The longest and the shortest: full-1-38: 96.0 s training, 0.00 s choosing, evaluation and the rest 5.00 s. \
+                glister-0.3-";
+    assert!(forty.description().contains(ends), "{}", forty.description());
+    let many = chart::time_spent(&seeds(41)).unwrap();
+    assert_eq!(many.figures().columns[0], "Strategy and fraction");
+    // Full data of the seeds 0 to 40 by twos: 2 · (10 + 20) s of training.
+    assert_eq!(many.figures().rows[0][..2], ["Full data", "60.0 s"]);
+    let caption = |table: &DataFrame| {
+        let html = render(table, &DataFrame::empty(), &Options::default()).unwrap();
+        (
+            html.contains("One bar a run."),
+            html.contains("since there are more than 40 runs; the seconds of each run are"),
+        )
+    };
+    assert_eq!([caption(&seeds(40)), caption(&seeds(41))], [(true, false), (false, true)]);
+    // A run that failed, and one without its times, have no bar.
+    let mut some = table.clone();
+    let statuses: Vec<&str> = (0..9).map(|i| if i == 0 { "failed" } else { "completed" }).collect();
+    some.with_column(Column::new("status".into(), statuses)).unwrap();
+    let choosing: Vec<Option<f64>> = (0..9).map(|i| (i != 4).then_some(1.0)).collect();
+    some.with_column(Column::new("selection:seconds.avg".into(), choosing)).unwrap();
+    assert_eq!(chart::time_spent(&some).unwrap().figures().rows.len(), 7);
 }

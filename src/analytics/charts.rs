@@ -145,7 +145,8 @@ impl Experiment {
         Ok(Chart(glisten_reports::chart::accuracy_versus_time(&self.runs()?)?))
     }
 
-    /// The chart of where the time went: training, choosing and the rest, one bar a strategy and fraction.
+    /// The chart of where the time went: training, choosing and the rest, one bar a run, or of more than 40 runs one a
+    /// strategy and fraction.
     ///
     /// # Errors
     /// [`Error::Report`] if the table of runs cannot be drawn.

@@ -16,7 +16,7 @@ use super::StoreArguments;
   glisten report how-much-data -o report.html --title 'Can we train on a third of it?'
   glisten report how-much-data --notes notes.md --without method,reproduce --pdf
   glisten report first second --run 'glister*' --run 'full*' --baseline 'first / full seed 0'
-  glisten report how-much-data --charts figures --png
+  glisten report how-much-data --charts figures --png --data numbers
 
 Sections: notes, strategies, charts, comparison, published, selections, parameters, runs, reproduce, method.")]
 pub(super) struct ReportArguments {
@@ -62,6 +62,9 @@ pub(super) struct ReportArguments {
     /// Save the charts as PNG too
     #[arg(long, requires = "charts")]
     png: bool,
+    /// Write the numbers of these runs to this folder too, as Parquet: the report names it
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// Write the figures here too, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -83,6 +86,7 @@ impl ReportArguments {
             without: self.without,
             notes,
             templates: self.templates,
+            data: self.data,
             ..Default::default()
         };
         let experiments: Vec<Experiment> = self
@@ -90,7 +94,11 @@ impl ReportArguments {
             .iter()
             .map(|name| Experiment::open_in(&store, name))
             .collect::<Result<_, _>>()?;
-        println!("{}", report::report_on(&experiments, &self.output, &options)?);
+        let written = report::report_on(&experiments, &self.output, &options)?;
+        println!("{written}");
+        if let Some(data) = written.data() {
+            println!("data: {data}");
+        }
         // The figures in words, for those who only want to know.
         let summary = report::summary_of(&experiments, &options)?;
         println!("{}", summary.headline);

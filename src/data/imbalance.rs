@@ -22,6 +22,15 @@ pub struct ClassImbalance {
     pub seed: u64,
 }
 
+/// How the classes of a training set were thinned out.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ThinnedClasses {
+    /// By which settings.
+    pub imbalance: ClassImbalance,
+    /// How many training samples there were before.
+    pub n_before: usize,
+}
+
 impl Default for ClassImbalance {
     fn default() -> Self {
         Self { classes: 0.3, keep: 0.1, seed: 42 }
@@ -47,7 +56,7 @@ impl ClassImbalance {
 impl Splits {
     /// Thins some classes of the training set out. Validation and test set stay as they are (CORDS thins out before it
     /// splits MNIST and CIFAR, so that its validation set is thinned out too): what is chosen by, and what is measured on,
-    /// keeps the balance it had. The fingerprint changes. Goes before [`Splits::with_label_noise`].
+    /// keeps the balance it had. [`Splits::thinned`] says how. The fingerprint changes. Goes before [`Splits::with_label_noise`].
     ///
     /// # Errors
     /// [`Error::Argument`] if a share is out of range, or leaves no class to thin out or no sample of it; for a regression;
@@ -91,6 +100,7 @@ impl Splits {
             }
         }
         kept.sort_unstable();
+        self.thinned = Some(ThinnedClasses { imbalance, n_before: labels.len() });
         self.train = self.train.select(&kept)?;
         self.train_indices = kept.iter().map(|&at| self.train_indices[at as usize]).collect();
         let settings = format!("{imbalance:?}");

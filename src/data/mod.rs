@@ -37,7 +37,7 @@ pub use self::dataset::Dataset;
 pub use self::examples::Examples;
 pub use self::fetch::{FetchOptions, Fetched, fetch};
 pub use self::folder::{Channels, ImageOptions};
-pub use self::imbalance::ClassImbalance;
+pub use self::imbalance::{ClassImbalance, ThinnedClasses};
 pub use self::noise::{Draw, LabelNoise, NoisyLabels};
 pub use self::normalize::Normalization;
 pub use self::spec::DataSpec;

@@ -12,6 +12,7 @@ use tch::Device;
 
 use super::dataset::Dataset;
 use super::examples::Examples;
+use super::imbalance::ThinnedClasses;
 use super::noise::NoisyLabels;
 use super::table::TableSchema;
 use super::task::{InputShape, Task};
@@ -52,6 +53,8 @@ pub struct Splits {
     pub validation_indices: Vec<i64>,
     /// Of a table, how its columns became features; new rows are put into the same form by it.
     pub table: Option<Arc<TableSchema>>,
+    /// How classes of the training set were thinned out by [`Splits::with_class_imbalance`].
+    pub thinned: Option<ThinnedClasses>,
     /// Which labels of the training set were made wrong by [`Splits::with_label_noise`].
     pub noise: Option<NoisyLabels>,
     /// The whole data set's [`Dataset::fingerprint`]; after [`Splits::with_class_imbalance`] and
@@ -94,6 +97,7 @@ impl Dataset {
             name: self.name,
             classes: self.classes,
             table: self.table,
+            thinned: None,
             noise: None,
             train_indices,
             validation_indices,

@@ -25,16 +25,16 @@ pub(super) enum Content {
 impl Export<'_> {
     /// A run's artifacts, and `selections.parquet` where it has chosen samples.
     pub(super) fn attached(&self, record: &RunRecord) -> Result<Vec<Attached>> {
-        if !self.with_artifacts {
-            return Ok(Vec::new());
-        }
         let mut attached: Vec<Attached> = Vec::new();
-        for artifact in &record.artifacts {
+        for artifact in record.artifacts.iter().filter(|_| self.with_artifacts) {
             attached.push(Attached {
                 name: artifact.name.clone(),
                 content: Content::File(artifact.path.clone()),
                 sha256: artifact.sha256.clone(),
             });
+        }
+        if !self.with_selections {
+            return Ok(attached);
         }
         let run = self.experiment.find_run(&record.name)?;
         if let Some(bytes) = selections(&run)? {

@@ -43,7 +43,7 @@ fn open_to_readers(file: &File) -> std::io::Result<()> {
 
 /// A name for a file or folder that stands for `name` alone, and reads like it: what a file system or a shell may
 /// stumble over is written as `%` and two hexadecimal digits a byte, and a name that is too long ends in `~` and a hash.
-pub(super) fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut safe = String::new();
     for (at, character) in name.char_indices() {
         let is_hidden = at == 0 && character == '.';

@@ -71,7 +71,7 @@ impl Export<'_> {
             Ok(())
         })?;
         exported.n_values = n_values;
-        if self.with_artifacts {
+        if self.with_selections {
             write("selections.jsonl", &mut exported, &mut |lines| {
                 for record in &records {
                     interrupt::check()?;
@@ -80,8 +80,8 @@ impl Export<'_> {
                 }
                 Ok(())
             })?;
-            self.copy_artifacts(folder, &mut exported)?;
         }
+        self.copy_artifacts(folder, &mut exported)?;
         Ok(exported)
     }
 }

@@ -21,6 +21,7 @@ mod tensorboard;
 
 use std::path::PathBuf;
 
+pub(crate) use files::file_name;
 pub use import::{Imported, import_mlflow, import_sagemaker};
 pub use mlflow::{MlflowExported, MlflowServer};
 
@@ -34,6 +35,7 @@ pub struct Export<'a> {
     experiment: &'a Experiment,
     runs: Option<Vec<String>>,
     with_artifacts: bool,
+    with_selections: bool,
 }
 
 /// The files of an export. Each of them is there whole or not at all.
@@ -76,7 +78,7 @@ impl Experiment {
     /// Begins an export of this experiment: say to where with [`Export::parquet`], [`Export::csv`],
     /// [`Export::json_lines`], [`Export::tensorboard`] or [`Export::mlflow`].
     pub fn export(&self) -> Export<'_> {
-        Export { experiment: self, runs: None, with_artifacts: true }
+        Export { experiment: self, runs: None, with_artifacts: true, with_selections: true }
     }
 }
 
@@ -90,6 +92,13 @@ impl<'a> Export<'a> {
     /// Whether artifacts and selections go along; they do unless this says no. TensorBoard has no place for them.
     pub fn artifacts(mut self, with_artifacts: bool) -> Self {
         self.with_artifacts = with_artifacts;
+        self.with_selections = with_artifacts;
+        self
+    }
+
+    /// Whether selections go along, where artifacts do not: after [`Export::artifacts`], which decides for both.
+    pub fn selections(mut self, with_selections: bool) -> Self {
+        self.with_selections = with_selections;
         self
     }
 

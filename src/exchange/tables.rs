@@ -73,7 +73,7 @@ impl Export<'_> {
             exported.n_bytes += kind.write(&path, frame)?;
             exported.files.push(path);
         }
-        for record in records.iter().filter(|_| self.with_artifacts) {
+        for record in records.iter().filter(|_| self.with_selections) {
             interrupt::check()?;
             let selections = self.experiment.find_run(&record.name)?.selections()?;
             if selections.height() > 0 {

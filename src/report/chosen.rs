@@ -1,106 +1,119 @@
 //! What the runs chose: classes by epoch, and the images chosen most and least, as far as selections were kept and the data
 //! is at hand without fetching it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use glisten_reports::{ContactSheet, Sample};
+use glisten_reports::{Cell, ContactSheet, MOST_CELLS, Sample};
 use polars::prelude::{Column, DataFrame};
 
-use crate::data::{Dataset, FetchOptions, Kind, Split, Splits};
+use super::rebuilt::data_of;
+use crate::data::Splits;
 use crate::error::Result;
-use crate::track::{Experiment, Parameter, RunRecord, SelectionRecord, Status};
+use crate::interrupt;
+use crate::track::{Experiment, RunRecord, SelectionRecord};
 
-/// Runs whose selections are read: enough to see what is chosen, and a report is written in a moment.
+/// Runs of a strategy and fraction whose selections are read: enough to see what is chosen, and a report is written in a
+/// moment. Of many strategies and fractions, fewer of each.
 const MOST_RUNS: usize = 10;
+const FEWEST_RUNS: usize = 3;
+const MOST_RUNS_IN_ALL: usize = 40;
 const MOST_IMAGES: usize = 12;
 
-/// What one strategy chose with one fraction.
+/// What the strategies chose.
+#[derive(Default)]
 pub(super) struct Chosen {
-    /// `run`, `epoch`, `class`, `count`, `available`.
-    pub(super) classes: DataFrame,
-    pub(super) images: Option<ContactSheet>,
+    /// `run`, `epoch`, `class`, `count`, `available`; none where it is not known.
+    pub(super) classes: Option<DataFrame>,
+    /// One a strategy and fraction.
+    pub(super) images: Vec<ContactSheet>,
+    /// What is not shown, and why, in sentences.
+    pub(super) not_shown: Vec<String>,
 }
 
-/// What the runs chose of the strategy that a report is about: GLISTER, else the first by name that kept selections, with
-/// its smallest fraction. None where no selections were kept or the data set is not at hand as it was then.
-pub(super) fn of(
-    records: &[(&Experiment, RunRecord)],
-    name: impl Fn(&RunRecord) -> String,
-) -> Result<Option<Chosen>> {
-    let text = |record: &RunRecord, name: &str| record.parameters.get(name).map(ToString::to_string);
-    let number = |record: &RunRecord, name: &str| match record.parameters.get(name) {
-        Some(Parameter::Number(value)) => Some(*value),
-        Some(Parameter::Integer(value)) => Some(*value as f64),
-        _ => None,
-    };
-    // Strategy, GLISTER first, and fraction; the data must be the same, as positions in it are counted.
-    type Cell = (bool, String, u64, [Option<String>; 3]);
-    let mut cells: BTreeMap<Cell, Vec<&(&Experiment, RunRecord)>> = BTreeMap::new();
-    for one in records.iter().filter(|(_, record)| record.status == Status::Completed) {
-        let record = &one.1;
-        let (Some(strategy), Some(fraction)) = (text(record, "strategy"), number(record, "fraction")) else {
+/// A strategy and fraction, and the selections of some of its runs by the runs' names.
+struct Kept<'a> {
+    cell: &'a Cell,
+    runs: Vec<(&'a str, Vec<SelectionRecord>)>,
+}
+
+/// What the runs of `cells` chose; `records` are the runs by their names in the report. All runs of a report's cells were
+/// trained on the same data, which is asked of the first.
+pub(super) fn of(cells: &[Cell], records: &HashMap<String, &(&Experiment, RunRecord)>) -> Result<Chosen> {
+    let mut smallest_first: Vec<usize> = (0..cells.len()).collect();
+    smallest_first.sort_by_key(|at| cells[*at].n_smaller);
+    let n_cells = cells.len().clamp(1, MOST_CELLS);
+    let most_runs = (MOST_RUNS_IN_ALL / n_cells).clamp(FEWEST_RUNS, MOST_RUNS);
+    let (mut found, mut without, mut n_more): (Vec<(usize, Kept<'_>)>, Vec<usize>, usize) =
+        (vec![], vec![], 0);
+    for at in smallest_first {
+        let cell = &cells[at];
+        if found.len() == MOST_CELLS {
+            n_more += 1;
             continue;
-        };
-        let data = ["dataset_fingerprint", "split_validation", "split_seed"].map(|name| text(record, name));
-        let key = (strategy != "glister", strategy, (fraction * 1e6) as u64, data);
-        cells.entry(key).or_default().push(one);
-    }
-    for ((_, strategy, fraction, _), runs) in &cells {
-        let mut kept: Vec<(&RunRecord, Vec<SelectionRecord>)> = Vec::new();
-        for (experiment, record) in runs.iter().take(MOST_RUNS) {
+        }
+        let mut runs = Vec::new();
+        for run in cell.runs.iter().take(most_runs) {
+            interrupt::check()?;
+            let Some((experiment, record)) = records.get(run) else { continue };
             let selections = experiment.find_run(&record.name)?.selection_records()?;
             if !selections.is_empty() {
-                kept.push((record, selections));
+                runs.push((run.as_str(), selections));
             }
         }
-        let Some(first) = kept.first() else { continue };
-        let Some(data) = data_of(first.0) else { return Ok(None) };
-        let n_runs = if kept.len() == 1 { "1 run".to_owned() } else { format!("{} runs", kept.len()) };
-        let strategy = if strategy == "glister" { "GLISTER" } else { strategy };
-        let about = format!("{strategy} {} %, {n_runs}", *fraction as f64 / 1e4);
-        let Some(labels) = labels(&data)? else { return Ok(None) };
-        return Ok(Some(Chosen {
-            classes: classes(&kept, &labels, &data, &name)?,
-            images: images(&kept, &labels, &data, about)?,
-        }));
+        if runs.is_empty() {
+            without.push(at);
+        } else {
+            found.push((at, Kept { cell, runs }));
+        }
     }
-    Ok(None)
-}
-
-/// The data that a run was trained on, if it is a named data set in the cache and still the same.
-fn data_of(record: &RunRecord) -> Option<Splits> {
-    let Some(Parameter::Text(name)) = record.parameters.get("dataset") else { return None };
-    let kind: Kind = name.parse().ok()?;
-    let validation = match record.parameters.get("split_validation")? {
-        Parameter::Number(validation) => *validation,
-        _ => return None,
+    found.sort_by_key(|one| one.0);
+    let first = found.first().and_then(|(_, kept)| records.get(kept.runs.first()?.0));
+    let Some((_, record)) = first else { return Ok(Chosen::default()) };
+    let data = match data_of(record)? {
+        Ok(data) => data,
+        Err(why) => {
+            let sentence = format!("Neither the classes nor the images that were chosen are shown: {why}.");
+            return Ok(Chosen { not_shown: vec![sentence], ..Chosen::default() });
+        }
     };
-    let seed = match record.parameters.get("split_seed")? {
-        Parameter::Integer(seed) => u64::try_from(*seed).ok()?,
-        _ => return None,
-    };
-    let options = FetchOptions { offline: true, ..FetchOptions::default() };
-    // Not at hand is no error: the report says that the images are missing.
-    let data = Dataset::open_with(kind, &options).ok()?.split(Split { validation, seed }).ok()?;
-    let is_same =
-        record.parameters.get("dataset_fingerprint") == Some(&Parameter::Text(data.fingerprint.clone()));
-    is_same.then_some(data)
-}
-
-/// The class of each training example; none for a regression.
-fn labels(data: &Splits) -> Result<Option<Vec<i64>>> {
     if data.classes.is_empty() {
-        return Ok(None);
+        let sentence = "Neither classes nor images of what was chosen are shown: a regression has none.";
+        return Ok(Chosen { not_shown: vec![sentence.to_owned()], ..Chosen::default() });
     }
-    Ok(Some(Vec::try_from(&data.train.labels)?))
+    let labels: Vec<i64> = Vec::try_from(&data.train.labels)?;
+    let mut chosen = Chosen { classes: Some(classes(&found, &labels, &data)?), ..Chosen::default() };
+    if matches!(data.image_shape(), Some([1 | 3, _, _])) {
+        for (_, kept) in &found {
+            interrupt::check()?;
+            chosen.images.push(sheet(kept, &labels, &data)?);
+        }
+    } else {
+        let what = if data.image_shape().is_some() {
+            "images of other than 1 or 3 channels"
+        } else {
+            "rows of a table"
+        };
+        chosen.not_shown.push(format!("The most and least chosen samples are not shown: they are {what}."));
+    }
+    if !without.is_empty() {
+        without.sort_unstable();
+        let names: Vec<&str> = without.iter().map(|at| cells[*at].name.as_str()).collect();
+        chosen.not_shown.push(format!(
+            "No selections were kept of {}. Those of random draws are where a training is told so: \
+             `Trainer::keep_selections`.",
+            names.join(", ")
+        ));
+    }
+    if n_more > 0 {
+        chosen.not_shown.push(format!(
+            "What was chosen is shown of {MOST_CELLS} strategies and fractions; the {n_more} left out are of larger fractions."
+        ));
+    }
+    Ok(chosen)
 }
 
-fn classes(
-    kept: &[(&RunRecord, Vec<SelectionRecord>)],
-    labels: &[i64],
-    data: &Splits,
-    name: impl Fn(&RunRecord) -> String,
-) -> Result<DataFrame> {
+fn classes(found: &[(usize, Kept<'_>)], labels: &[i64], data: &Splits) -> Result<DataFrame> {
     let count = |labels: &mut dyn Iterator<Item = i64>| {
         let mut counts = vec![0_i64; data.classes.len()];
         for label in labels {
@@ -112,11 +125,11 @@ fn classes(
     };
     let available = count(&mut labels.iter().copied());
     let (mut runs, mut epochs, mut names, mut counts, mut all) = (vec![], vec![], vec![], vec![], vec![]);
-    for (record, selections) in kept {
+    for (run, selections) in found.iter().flat_map(|(_, kept)| &kept.runs) {
         for selection in selections {
             let chosen = selection.indices.iter().filter_map(|at| labels.get(*at as usize).copied());
             for (class, n) in count(&mut chosen.into_iter()).into_iter().enumerate() {
-                runs.push(name(record));
+                runs.push(*run);
                 epochs.push(selection.epoch);
                 names.push(data.classes[class].clone());
                 counts.push(n);
@@ -134,42 +147,63 @@ fn classes(
     Ok(DataFrame::new(columns[0].len(), columns)?)
 }
 
-/// None for a table: rows of numbers are no pictures.
-fn images(
-    kept: &[(&RunRecord, Vec<SelectionRecord>)],
-    labels: &[i64],
-    data: &Splits,
-    about: String,
-) -> Result<Option<ContactSheet>> {
-    let Some([channels @ (1 | 3), height, width]) = data.image_shape() else { return Ok(None) };
-    let mut n_chosen: HashMap<u32, u64> = HashMap::new();
+/// The images that a strategy and fraction chose most and least.
+fn sheet(kept: &Kept<'_>, labels: &[i64], data: &Splits) -> Result<ContactSheet> {
+    let mut times = vec![0_u64; labels.len()];
     let mut n_selections = 0;
-    for selection in kept.iter().flat_map(|one| &one.1) {
+    for selection in kept.runs.iter().flat_map(|run| &run.1) {
         n_selections += 1;
         for at in &selection.indices {
-            *n_chosen.entry(*at).or_default() += 1;
+            if let Some(n) = times.get_mut(*at as usize) {
+                *n += 1;
+            }
         }
     }
-    let times = |at: u32| n_chosen.get(&at).copied().unwrap_or(0);
-    let mut order: Vec<u32> = (0..labels.len() as u32).collect();
+    let mut order: Vec<usize> = (0..labels.len()).collect();
     // Of as many choices, the order of the positions: the same report each time.
-    order.sort_by_key(|at| (std::cmp::Reverse(times(*at)), *at));
-    let sample = |at: u32| -> Result<Sample> {
-        let image = data.train.inputs.f_get(i64::from(at))?.f_permute([1, 2, 0])?.f_contiguous()?;
-        let class = usize::try_from(labels[at as usize]).ok().and_then(|label| data.classes.get(label));
-        Ok(Sample {
-            index: i64::from(at),
-            class: class.cloned().unwrap_or_default(),
-            n_chosen: times(at),
-            width: width as u32,
-            height: height as u32,
-            pixels: Vec::try_from(&image.f_reshape([height * width * channels])?)?,
-        })
+    order.sort_by_key(|at| (Reverse(times[*at]), *at));
+    let most = order.iter().copied().filter(|at| times[*at] > 0).take(MOST_IMAGES).collect::<Vec<_>>();
+    order.sort_by_key(|at| (times[*at], *at));
+    let least = &order[..order.len().min(MOST_IMAGES)];
+    let n_like = |shown: &[usize]| {
+        let Some(last) = shown.last().map(|at| times[*at]) else { return 0 };
+        let n_shown = shown.iter().filter(|at| times[**at] == last).count();
+        (times.iter().filter(|n| **n == last).count() - n_shown) as u64
     };
-    let mut most: Vec<Sample> =
-        order.iter().take(MOST_IMAGES).map(|at| sample(*at)).collect::<Result<_>>()?;
-    most.retain(|sample| sample.n_chosen > 0);
-    order.sort_by_key(|at| (times(*at), *at));
-    let least = order.iter().take(MOST_IMAGES).map(|at| sample(*at)).collect::<Result<_>>()?;
-    Ok(Some(ContactSheet { about, n_selections, most, least }))
+    let samples = |shown: &[usize]| -> Result<Vec<Sample>> {
+        shown.iter().map(|at| sample(*at, times[*at], labels, data)).collect()
+    };
+    let n_runs = match (kept.runs.len(), kept.cell.runs.len()) {
+        (1, 1) => "1 run".to_owned(),
+        (n, all) if n == all => format!("{n} runs"),
+        (n, all) => format!("{n} of {all} runs"),
+    };
+    Ok(ContactSheet {
+        about: format!("{}, {n_runs}", kept.cell.name),
+        n_selections,
+        n_like_most: n_like(&most),
+        n_like_least: n_like(least),
+        most: samples(&most)?,
+        least: samples(least)?,
+    })
+}
+
+fn sample(at: usize, n_chosen: u64, labels: &[i64], data: &Splits) -> Result<Sample> {
+    let image = data.train.inputs.f_get(at as i64)?.f_permute([1, 2, 0])?.f_contiguous()?;
+    let size = image.size();
+    let named = |label: i64| usize::try_from(label).ok().and_then(|label| data.classes.get(label)).cloned();
+    // Where the labels were made noisy on purpose, the picture shows something else than it is called.
+    let truth = data.noise.as_ref().and_then(|noise| {
+        let flipped = noise.flipped.binary_search(&(at as i64)).ok()?;
+        named(*noise.true_labels.get(flipped)?)
+    });
+    Ok(Sample {
+        index: at as i64,
+        class: named(labels[at]).unwrap_or_default(),
+        true_class: truth,
+        n_chosen,
+        width: size[1] as u32,
+        height: size[0] as u32,
+        pixels: Vec::try_from(&image.f_reshape([-1])?)?,
+    })
 }

@@ -1,12 +1,12 @@
 //! What a report is made of, read from the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use glisten_reports::{ContactSheet, Tables};
+use glisten_reports::{Options, Section, Tables};
 use polars::functions::concat_df_diagonal;
 use polars::prelude::{Column, DataFrame};
 
-use super::chosen;
+use super::chosen::{self, Chosen};
 use crate::analytics;
 use crate::error::{Error, Result};
 use crate::track::{Experiment, RunRecord};
@@ -18,14 +18,13 @@ const DRAWN: [&str; 3] = ["validation:accuracy", "test:accuracy", "train:accurac
 pub(super) struct Gathered {
     runs: DataFrame,
     metrics: DataFrame,
-    classes: Option<DataFrame>,
-    images: Option<ContactSheet>,
+    chosen: Chosen,
     /// Device, threads and data of the runs, each combination once.
     pub(super) how_made: Vec<String>,
 }
 
 impl Gathered {
-    pub(super) fn from(experiments: &[Experiment]) -> Result<Self> {
+    pub(super) fn from(experiments: &[Experiment], options: &Options) -> Result<Self> {
         let several = experiments.len() > 1;
         let (mut runs, mut records, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for experiment in experiments {
@@ -41,24 +40,30 @@ impl Gathered {
         }
         let mut runs = if several { concat_df_diagonal(&runs)? } else { runs.swap_remove(0) };
         if several {
-            runs.with_column(Column::new("run".into(), names))?;
+            runs.with_column(Column::new("run".into(), names.clone()))?;
         }
-        let chosen = chosen::of(&records, |record| name_of(several, &record.experiment, &record.name))?;
-        let (classes, images) = chosen.map_or((None, None), |chosen| (Some(chosen.classes), chosen.images));
-        Ok(Self { runs, metrics: metrics(experiments)?, classes, images, how_made: how_made(&records) })
+        let chosen = if options.without.contains(&Section::Selections) {
+            Chosen::default()
+        } else {
+            let by_name: HashMap<String, _> = names.into_iter().zip(&records).collect();
+            chosen::of(&glisten_reports::cells(&runs, options)?, &by_name)?
+        };
+        Ok(Self { runs, metrics: metrics(experiments)?, chosen, how_made: how_made(&records) })
     }
 
     pub(super) fn tables(&self) -> Tables<'_> {
         Tables {
             runs: &self.runs,
             metrics: &self.metrics,
-            classes: self.classes.as_ref(),
-            images: self.images.as_ref(),
+            classes: self.chosen.classes.as_ref(),
+            images: &self.chosen.images,
+            not_shown: &self.chosen.not_shown,
         }
     }
 }
 
-fn name_of(several: bool, experiment: &str, run: &str) -> String {
+/// What a run is called in a report.
+pub(super) fn name_of(several: bool, experiment: &str, run: &str) -> String {
     if several { format!("{experiment} / {run}") } else { run.to_owned() }
 }
 

@@ -3,6 +3,7 @@
 
 mod chosen;
 mod gather;
+mod rebuilt;
 
 pub use crate::browser::print_to_pdf;
 pub use glisten_reports::{Options, Section, Theme};
@@ -14,6 +15,7 @@ use glisten_reports::summary::Summary;
 
 use crate::analytics::Chart;
 use crate::error::{Error, Result};
+use crate::exchange::{Exported, file_name};
 use crate::track::Experiment;
 use gather::Gathered;
 
@@ -22,6 +24,7 @@ use gather::Gathered;
 pub struct Report {
     path: PathBuf,
     n_bytes: usize,
+    data: Option<Exported>,
 }
 
 impl Report {
@@ -34,6 +37,11 @@ impl Report {
     pub fn n_bytes(&self) -> usize {
         self.n_bytes
     }
+
+    /// The files of its numbers, where [`Options::data`] asked for them.
+    pub fn data(&self) -> Option<&Exported> {
+        self.data.as_ref()
+    }
 }
 
 impl std::fmt::Display for Report {
@@ -43,18 +51,64 @@ impl std::fmt::Display for Report {
 }
 
 /// Writes one report of the runs of several experiments. Where there are several, a run is called
-/// "experiment / run" in it, as two may have runs of the same name.
+/// "experiment / run" in it, as two may have runs of the same name. With [`Options::data`], a path as any other here, the
+/// numbers of these runs are written to that folder first, as by [`save_data`], and the report names it.
 ///
 /// # Errors
-/// [`Error::Argument`] for no experiment; else as [`Experiment::report`].
+/// [`Error::Argument`] for no experiment; [`Error::Io`] if the numbers cannot be written; else as [`Experiment::report`].
 pub fn report_on(experiments: &[Experiment], path: impl AsRef<Path>, options: &Options) -> Result<Report> {
-    let gathered = Gathered::from(experiments)?;
+    let gathered = Gathered::from(experiments, options)?;
     let options = completed(experiments, options, &gathered);
-    let html = glisten_reports::render_tables(gathered.tables(), &options)?;
     let path = path.as_ref();
+    let seen_from_report = Options {
+        data: options.data.as_deref().map(|data| beside(path, data)).transpose()?,
+        ..options.clone()
+    };
+    let html = glisten_reports::render_tables(gathered.tables(), &seen_from_report)?;
+    let data = options.data.as_deref().map(|folder| save_data(experiments, folder, &options)).transpose()?;
     glisten_reports::write(path, &html)?;
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    Ok(Report { path, n_bytes: html.len() })
+    Ok(Report { path, n_bytes: html.len(), data })
+}
+
+/// The way from a report to the folder of its numbers.
+fn beside(report: &Path, data: &Path) -> Result<PathBuf> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(Error::io(path, "finding"));
+    let (report, data) = (absolute(report)?, absolute(data)?);
+    let below = report.parent().and_then(|folder| data.strip_prefix(folder).ok());
+    Ok(below.unwrap_or(&data).to_path_buf())
+}
+
+/// Writes the numbers of a report of `experiments` to `folder`, as [`Export::parquet`](crate::exchange::Export::parquet)
+/// does: all metrics of the runs that the options name, and what the runs chose. The other artifacts stay in the store. Of
+/// several experiments, each has a folder of its own in it.
+///
+/// # Errors
+/// [`Error::Argument`] for no experiment; [`Error::Io`] if a file cannot be written; [`Error::Store`] if the store cannot be
+/// read.
+pub fn save_data(
+    experiments: &[Experiment],
+    folder: impl AsRef<Path>,
+    options: &Options,
+) -> Result<Exported> {
+    let (folder, several) = (folder.as_ref(), experiments.len() > 1);
+    let mut exported = Exported::default();
+    for experiment in experiments {
+        let records = experiment.store().run_records(Some(experiment.name()))?;
+        let names = records.into_iter().map(|record| record.name);
+        let wanted =
+            names.filter(|name| options.is_wanted(&gather::name_of(several, experiment.name(), name)));
+        let own = if several { folder.join(file_name(experiment.name())) } else { folder.to_path_buf() };
+        let one = experiment.export().runs(wanted).artifacts(false).selections(true).parquet(own)?;
+        exported.files.extend(one.files);
+        exported.n_bytes += one.n_bytes;
+        exported.n_runs += one.n_runs;
+        exported.n_values += one.n_values;
+    }
+    if exported.files.is_empty() {
+        return Err(Error::argument("experiments", "at least one experiment to report on", "none"));
+    }
+    Ok(exported)
 }
 
 /// Saves each chart of the report of `experiments` in `folder`, which is made if it is not there, as an SVG file and, with
@@ -82,7 +136,7 @@ pub fn save_charts(
 }
 
 fn charts(experiments: &[Experiment], options: &Options) -> Result<Vec<(&'static str, Svg)>> {
-    let gathered = Gathered::from(experiments)?;
+    let gathered = Gathered::from(experiments, options)?;
     Ok(glisten_reports::charts(gathered.tables(), &completed(experiments, options, &gathered))?)
 }
 
@@ -91,8 +145,9 @@ fn charts(experiments: &[Experiment], options: &Options) -> Result<Vec<(&'static
 /// # Errors
 /// As [`report_on`].
 pub fn summary_of(experiments: &[Experiment], options: &Options) -> Result<Summary> {
-    let gathered = Gathered::from(experiments)?;
-    Ok(glisten_reports::summary_of(gathered.tables(), options)?)
+    let options = Options { without: vec![Section::Selections], ..options.clone() };
+    let gathered = Gathered::from(experiments, &options)?;
+    Ok(glisten_reports::summary_of(gathered.tables(), &options)?)
 }
 
 /// With a title, and what the runs say of how they were made.

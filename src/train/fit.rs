@@ -8,7 +8,7 @@ use tch::{Device, nn};
 use super::checkpoint::{self, Checkpoint, Position};
 use super::epoch::{self, Course, Trained};
 use super::fitted::{Fitted, TrainedModel};
-use super::trainer::{Trainer, fingerprint};
+use super::trainer::{Trainer, changes, fingerprint};
 use crate::data::{Normalization, Splits};
 use crate::device;
 use crate::error::{Error, Result};
@@ -39,8 +39,9 @@ impl Trainer {
             tch::set_num_threads(threads as i32);
         }
         let device = self.device.unwrap_or_else(device::best);
-        let parameters = self.parameters(data, device);
+        let mut parameters = self.parameters(data, device);
         let config = fingerprint(&parameters, &self.architecture.settings());
+        parameters.extend(changes(data));
         if let Some(run) = experiment.completed_run(&config)? {
             return self.reused(experiment, &run);
         }

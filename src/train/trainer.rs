@@ -8,7 +8,7 @@ use tch::Device;
 use super::epoch::{self, Step};
 use super::optimizer::Sgd;
 use super::{Augment, Precision, Schedule};
-use crate::data::{Splits, Task};
+use crate::data::{Draw, NoisyLabels, Splits, Task};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Architecture;
@@ -290,6 +290,32 @@ impl Trainer {
             name => format!("{name} {} % seed {}", percent(self.select.fraction()), self.seed),
         })
     }
+}
+
+/// How the training set was changed on purpose, to be recorded beside the parameters. They are no part of a training's
+/// fingerprint, which holds the data's fingerprint already: a training of before is found again.
+pub(super) fn changes(data: &Splits) -> Vec<(String, Parameter)> {
+    let mut changes: Vec<(&str, Parameter)> = Vec::new();
+    if let Some(thinned) = &data.thinned {
+        changes.extend([
+            ("imbalance_classes", thinned.imbalance.classes.into()),
+            ("imbalance_keep", thinned.imbalance.keep.into()),
+            ("imbalance_seed", thinned.imbalance.seed.into()),
+            ("n_train_before_imbalance", thinned.n_before.into()),
+        ]);
+    }
+    if let Some(NoisyLabels { noise, .. }) = &data.noise {
+        let draw = match noise.draw {
+            Draw::OtherClasses => "other-classes",
+            Draw::AllClasses => "all-classes",
+        };
+        changes.extend([
+            ("label_noise", noise.rate.into()),
+            ("label_noise_draw", draw.into()),
+            ("label_noise_seed", noise.seed.into()),
+        ]);
+    }
+    changes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// SHA-256 of the parameters and the model's own settings: the same for two trainings that are the same piece of work.

@@ -2,7 +2,11 @@
 //!
 //! `tables RUNS EPOCHS TIMES`: seconds from dataframes in memory to the file on disk, `TIMES` of them, and the file's bytes.
 //! `store FILE RUNS EPOCHS TIMES`: the same from opening the store on, which is made where it is not there.
+//! `scroll CHROMIUM RUNS EPOCHS TIMES`: seconds from a frame to the next while Chromium scrolls through the report, from top to
+//! end: of each time the longest and the middle.
 
+#[path = "../../reports/tests/chromium/mod.rs"]
+mod chromium;
 #[path = "../../reports/tests/made_up/mod.rs"]
 mod made_up;
 
@@ -15,6 +19,8 @@ use glisten_reports::{Options, Tables};
 use serde_json::json;
 
 const EXPERIMENT: &str = "how-much-data";
+/// Steps from the top of a page to its end.
+const N_FRAMES: u32 = 300;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,14 +31,12 @@ fn main() -> Result<()> {
     let (seconds, n_bytes) = match words[..] {
         ["tables", runs, epochs, times] => {
             let made_up = made_up::runs(number(runs)?, number(epochs)? as i64);
-            repeated(number(times)?, &report, || {
-                let tables = Tables {
-                    classes: Some(&made_up.classes),
-                    ..Tables::new(&made_up.runs, &made_up.metrics)
-                };
-                let html = glisten_reports::render_tables(tables, &Options::default())?;
-                Ok(glisten_reports::write(&report, &html)?)
-            })?
+            repeated(number(times)?, &report, || Ok(glisten_reports::write(&report, &html(&made_up)?)?))?
+        }
+        ["scroll", browser, runs, epochs, times] => {
+            glisten_reports::write(&report, &html(&made_up::runs(number(runs)?, number(epochs)? as i64))?)?;
+            println!("{}", scrolled(Path::new(browser), folder.path(), &report, number(times)?));
+            return Ok(());
         }
         ["store", file, runs, epochs, times] => {
             let (file, runs) = (Path::new(file), number(runs)?);
@@ -43,10 +47,35 @@ fn main() -> Result<()> {
                 Ok(())
             })?
         }
-        _ => bail!("expected tables or store with their numbers; got {words:?}"),
+        _ => bail!("expected tables, store or scroll with their numbers; got {words:?}"),
     };
     println!("{}", json!({ "seconds": seconds, "bytes": n_bytes }));
     Ok(())
+}
+
+/// With a contact sheet for each strategy and fraction that chooses.
+fn html(made_up: &made_up::MadeUp) -> Result<String> {
+    let images = made_up::images(12, made_up.runs.height().saturating_sub(1).min(6));
+    let tables = Tables {
+        classes: Some(&made_up.classes),
+        images: &images,
+        ..Tables::new(&made_up.runs, &made_up.metrics)
+    };
+    Ok(glisten_reports::render_tables(tables, &Options::default())?)
+}
+
+/// The report opened and scrolled through so many times.
+fn scrolled(program: &Path, folder: &Path, report: &Path, times: usize) -> serde_json::Value {
+    let mut browser = chromium::Chromium::start(program, folder);
+    let (mut longest, mut middle) = (Vec::new(), Vec::new());
+    for _ in 0..times {
+        browser.open(report, 1280, "light", "screen");
+        let mut seconds: Vec<f64> = browser.scroll(N_FRAMES).into_iter().map(|gap| gap / 1e3).collect();
+        seconds.sort_by(f64::total_cmp);
+        middle.push(seconds[seconds.len() / 2]);
+        longest.push(seconds[seconds.len() - 1]);
+    }
+    json!({ "longest": longest, "middle": middle })
 }
 
 /// Seconds of each time, and the bytes of the file, which are the same each time.

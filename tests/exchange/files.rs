@@ -175,6 +175,11 @@ fn only_the_runs_named_are_exported_and_a_name_that_is_not_there_is_said() {
     assert_eq!(parquet(&out.join("metrics.parquet")).height(), 1);
     assert_eq!(export.json_lines(&out).unwrap().n_values, 1);
     assert_eq!(files(&out).len(), 4, "{:?}", files(&out));
+    let chosen = folder.path().join("chosen");
+    study.export().artifacts(false).selections(true).parquet(&chosen).unwrap();
+    let names: Vec<String> = files(&chosen).iter().map(|file| file.display().to_string()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.iter().any(|name| name.ends_with("selections.parquet")), "{names:?}");
     let message = study.export().runs(["faled"]).csv(&out).unwrap_err().to_string();
     assert!(
         message.contains("no run named 'faled'") && message.contains("did you mean 'failed'"),

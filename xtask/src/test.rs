@@ -283,15 +283,20 @@ pub(crate) fn skipped_name(rest: &str) -> Option<String> {
     Some(rest.trim().to_owned())
 }
 
+/// The Chromium that `GLISTEN_CHROMIUM` names, else one on the `PATH`.
+pub(crate) fn installed_browser() -> Option<PathBuf> {
+    let chosen = std::env::var_os("GLISTEN_CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
+    let find =
+        || process::find_program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]);
+    chosen.or_else(find)
+}
+
 /// The browser for the tests that need one.
 ///
 /// # Errors
 /// If there is none and none can be installed; the message says why.
 fn browser() -> Result<PathBuf> {
-    let chosen = std::env::var_os("GLISTEN_CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
-    let find =
-        || process::find_program(&["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]);
-    if let Some(found) = chosen.or_else(find) {
+    if let Some(found) = installed_browser() {
         return Ok(found);
     }
     // SAFETY: `geteuid` has no preconditions.
@@ -308,5 +313,5 @@ fn browser() -> Result<PathBuf> {
     process::run_behind_spinner("apt-get update", &mut [apt(&["update", "--quiet"])])?;
     let install = apt(&["install", "--quiet", "--yes", "--no-install-recommends", "chromium"]);
     process::run_behind_spinner("apt-get install chromium", &mut [install])?;
-    find().context("apt-get installed chromium, but no such program is there")
+    installed_browser().context("apt-get installed chromium, but no such program is there")
 }

@@ -1,44 +1,38 @@
-//! How often each class is chosen over the epochs, beside its share of all of the data.
+//! How often each class is chosen over the epochs, beside its share of all of the data, by one strategy with one fraction; of
+//! several, `class_panels` draws one beside the other.
 
+use super::class_panels;
 use super::frame::{Axis, Frame, LABEL_SIZE, empty, faint_line, label_width, line, pixel, spread, text};
 use super::palette::{FULL_DATA, Ink, QUIET, of_run};
 use super::svg::{About, Drawn, Figures, Root, Svg, finish};
 use super::thin::thin;
+use crate::balance::{Balance, Balances, ClassLine};
 use crate::error::Result;
-use crate::selections::{Balance, ClassLine};
 use crate::wording::{self, list};
 use plotters::element::PathElement;
 use plotters::style::text_anchor::{HPos, VPos};
 
-const WIDTH: f64 = 960.0;
+pub(super) const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 400.0;
-const TITLE: &str = "Classes of the chosen subsets";
+pub(super) const TITLE: &str = "Classes of the chosen subsets";
 /// Of more classes than this, those farthest from their share have a label; the others are quiet lines.
-const MOST_LABELS: usize = 12;
+pub(super) const MOST_LABELS: usize = 12;
 const MOST_POINTS: usize = 400;
 /// Columns of the table; of more epochs, these many are shown.
 const MOST_EPOCHS: usize = 8;
 
-pub(super) fn draw(balance: &Balance) -> Result<Svg> {
-    if balance.classes.iter().all(|class| class.points.is_empty()) {
+pub(super) fn draw(balances: &Balances) -> Result<Svg> {
+    let [balance] = &balances.cells[..] else {
+        if !balances.cells.is_empty() {
+            return class_panels::draw(balances);
+        }
         let sentence = "No selection of these runs holds a sample whose class is known.";
         let about =
             About { title: TITLE.to_owned(), description: sentence.to_owned(), width: WIDTH, height: 160.0 };
         return finish(about, |root| empty(root, WIDTH, 160.0, &[sentence.to_owned()]));
-    }
+    };
     let named = named(&balance.classes);
-    let points = || balance.classes.iter().flat_map(|class| &class.points);
-    let (first, last) = points()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| (low.min(point.0), high.max(point.0)));
-    let highest = points().map(|point| point.1).fold(1.0, f64::max);
-    let mut x = Axis::round(first, last, 10, "Epoch");
-    x.ticks.retain(|tick| tick.0.fract() == 0.0);
-    x.ticks.iter_mut().for_each(|tick| tick.1 = wording::trimmed(tick.0, 0));
-    if last > first {
-        (x.low, x.high) = (first, last);
-        x.ticks.retain(|tick| tick.0 >= first && tick.0 <= last);
-    }
-    let y = Axis::round(0.0, highest, 5, "Share of the subset ÷ share of all of the data (×)");
+    let (x, y) = axes(std::slice::from_ref(balance), (10, 5));
     let widest = named.iter().map(|class| label_width(&label(class), LABEL_SIZE)).fold(0.0, f64::max);
     let left = 20.0 + y.ticks.iter().map(|tick| label_width(&tick.1, LABEL_SIZE)).fold(20.0, f64::max);
     let frame = Frame { width: WIDTH, height: HEIGHT, left, right: widest + 34.0, top: 32.0, bottom: 48.0 };
@@ -61,6 +55,22 @@ pub(super) fn draw(balance: &Balance) -> Result<Svg> {
     Ok(svg.with_figures(figures(balance)))
 }
 
+/// Epochs and ratios of all of `balances`, with about so many ticks.
+pub(super) fn axes(balances: &[Balance], (n_x, n_y): (usize, usize)) -> (Axis, Axis) {
+    let points = || balances.iter().flat_map(|balance| &balance.classes).flat_map(|class| &class.points);
+    let (first, last) = points()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| (low.min(point.0), high.max(point.0)));
+    let highest = points().map(|point| point.1).fold(1.0, f64::max);
+    let mut x = Axis::round(first, last, n_x, "Epoch");
+    x.ticks.retain(|tick| tick.0.fract() == 0.0);
+    x.ticks.iter_mut().for_each(|tick| tick.1 = wording::trimmed(tick.0, 0));
+    if last > first {
+        (x.low, x.high) = (first, last);
+        x.ticks.retain(|tick| tick.0 >= first && tick.0 <= last);
+    }
+    (x, Axis::round(0.0, highest, n_y, "Share of the subset ÷ share of all of the data (×)"))
+}
+
 /// The classes that have a label: those that lie farthest from their share at the end.
 fn named(classes: &[ClassLine]) -> Vec<&ClassLine> {
     let mut named: Vec<&ClassLine> = classes.iter().filter(|class| !class.points.is_empty()).collect();
@@ -71,11 +81,12 @@ fn named(classes: &[ClassLine]) -> Vec<&ClassLine> {
     named
 }
 
-fn label(class: &ClassLine) -> String {
+pub(super) fn label(class: &ClassLine) -> String {
     wording::shorten(&class.name, 20)
 }
 
-fn lines(
+/// The line of a class, of at most [`MOST_POINTS`] points.
+pub(super) fn lines(
     root: &Root<'_>,
     frame: &Frame,
     (x, y): (&Axis, &Axis),
@@ -119,45 +130,57 @@ fn labels(root: &Root<'_>, frame: &Frame, (x, y): (&Axis, &Axis), classes: &[&Cl
 }
 
 fn describe(balance: &Balance) -> String {
-    let mut by_mean: Vec<&ClassLine> =
-        balance.classes.iter().filter(|class| !class.points.is_empty()).collect();
-    by_mean.sort_by(|a, b| b.mean.total_cmp(&a.mean));
-    let names = |classes: &[&ClassLine]| {
-        let one = |class: &&ClassLine| format!("{} ({})", label(class), wording::times(class.mean));
-        list(&classes.iter().map(one).collect::<Vec<_>>())
-    };
-    let n = by_mean.len().min(3);
-    let rarest: Vec<&ClassLine> = by_mean.iter().rev().take(n).copied().collect();
+    let (most, least) = extremes(balance, 3);
     format!(
-        "{}. Over all selections, chosen most beside their share of the data: {}; least: {}.",
-        balance.about,
-        names(&by_mean[..n]),
-        names(&rarest)
+        "{}. Over all selections, chosen most beside their share of the data: {most}; least: {least}.",
+        balance.about()
     )
 }
 
+/// The `n` classes that were chosen most and least beside their share, in words.
+pub(super) fn extremes(balance: &Balance, n: usize) -> (String, String) {
+    let mut by_mean: Vec<&ClassLine> =
+        balance.classes.iter().filter(|class| !class.points.is_empty()).collect();
+    by_mean.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+    let names = |classes: &mut dyn Iterator<Item = &&ClassLine>| {
+        let one = |class: &&ClassLine| format!("{} ({})", label(class), wording::times(class.mean));
+        list(&classes.take(n).map(one).collect::<Vec<_>>())
+    };
+    (names(&mut by_mean.iter()), names(&mut by_mean.iter().rev()))
+}
+
 fn figures(balance: &Balance) -> Figures {
-    let mut epochs: Vec<f64> =
-        balance.classes.iter().flat_map(|class| class.points.iter().map(|point| point.0)).collect();
+    let shown = epochs_shown(std::slice::from_ref(balance), MOST_EPOCHS);
+    let mut figures = Figures::new(&["Class"]);
+    figures.columns.extend(columns_of(&shown));
+    figures.rows =
+        balance.classes.iter().map(|class| row(wording::shorten(&class.name, 40), class, &shown)).collect();
+    figures
+}
+
+/// At most `n` of the epochs, evenly apart.
+pub(super) fn epochs_shown(balances: &[Balance], n: usize) -> Vec<f64> {
+    let classes = balances.iter().flat_map(|balance| &balance.classes);
+    let mut epochs: Vec<f64> = classes.flat_map(|class| class.points.iter().map(|point| point.0)).collect();
     epochs.sort_by(f64::total_cmp);
     epochs.dedup();
-    let shown: Vec<f64> = super::spaced(&epochs, MOST_EPOCHS);
-    let mut figures = Figures::new(&["Class"]);
-    figures.columns.extend(shown.iter().map(|epoch| format!("Epoch {}", wording::trimmed(*epoch, 0))));
-    figures.columns.push("All selections".to_owned());
-    figures.rows = balance
-        .classes
-        .iter()
-        .map(|class| {
-            let at = |epoch: &f64| {
-                let found = class.points.iter().find(|point| point.0 == *epoch);
-                found.map_or("–".to_owned(), |point| wording::times(point.1))
-            };
-            let mut row = vec![wording::shorten(&class.name, 40)];
-            row.extend(shown.iter().map(at));
-            row.push(wording::times(class.mean));
-            row
-        })
-        .collect();
-    figures
+    super::spaced(&epochs, n)
+}
+
+/// What stands above the cells of [`row`], but for the first.
+pub(super) fn columns_of(epochs: &[f64]) -> Vec<String> {
+    let at = epochs.iter().map(|epoch| format!("Epoch {}", wording::trimmed(*epoch, 0)));
+    at.chain(["All selections".to_owned()]).collect()
+}
+
+/// A class at some epochs and over all selections.
+pub(super) fn row(name: String, class: &ClassLine, epochs: &[f64]) -> Vec<String> {
+    let at = |epoch: &f64| {
+        let found = class.points.iter().find(|point| point.0 == *epoch);
+        found.map_or("–".to_owned(), |point| wording::times(point.1))
+    };
+    let mut row = vec![name];
+    row.extend(epochs.iter().map(at));
+    row.push(wording::times(class.mean));
+    row
 }

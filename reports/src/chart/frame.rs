@@ -106,6 +106,22 @@ impl Frame {
     /// Draws paper, grid, ticks and titles, and gives the area within them.
     pub(super) fn draw<'a>(&self, root: &Root<'a>, x: &Axis, y: &Axis) -> Drawn<Plot<'a>> {
         paper(root, self.width, self.height)?;
+        self.grid(root, x, y)?;
+        let (right, bottom) = (self.width - self.right, self.height - self.bottom);
+        let middle = self.left + self.plot_width() / 2.0;
+        text(root, &x.title, (middle, self.height - 4.0), TEXT, LABEL_SIZE, (HPos::Center, VPos::Bottom))?;
+        text(root, &y.title, (1.0, 6.0), TEXT, LABEL_SIZE, (HPos::Left, VPos::Top))?;
+
+        let pixels = |units: f64| (units * PIXELS_PER_UNIT).round() as i32;
+        Ok(root.clone().apply_coord_spec(Cartesian2d::<RangedCoordf64, RangedCoordf64>::new(
+            x.low..x.high,
+            y.low..y.high,
+            (pixels(self.left)..pixels(right), pixels(bottom)..pixels(self.top)),
+        )))
+    }
+
+    /// Draws grid and ticks: all there is of a frame that is one of several on a drawing.
+    pub(super) fn grid(&self, root: &Root<'_>, x: &Axis, y: &Axis) -> Drawn {
         let (right, bottom) = (self.width - self.right, self.height - self.bottom);
         for (value, label) in &y.ticks {
             let at = self.y(y, *value);
@@ -118,16 +134,7 @@ impl Frame {
             root.draw(&PathElement::new(vec![pixel(at, bottom), pixel(at, bottom + 4.0)], line(AXIS, 1.0)))?;
             text(root, label, (at, bottom + 8.0), QUIET, LABEL_SIZE, (HPos::Center, VPos::Top))?;
         }
-        let middle = self.left + self.plot_width() / 2.0;
-        text(root, &x.title, (middle, self.height - 4.0), TEXT, LABEL_SIZE, (HPos::Center, VPos::Bottom))?;
-        text(root, &y.title, (1.0, 6.0), TEXT, LABEL_SIZE, (HPos::Left, VPos::Top))?;
-
-        let pixels = |units: f64| (units * PIXELS_PER_UNIT).round() as i32;
-        Ok(root.clone().apply_coord_spec(Cartesian2d::<RangedCoordf64, RangedCoordf64>::new(
-            x.low..x.high,
-            y.low..y.high,
-            (pixels(self.left)..pixels(right), pixels(bottom)..pixels(self.top)),
-        )))
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod bands;
 mod canvas;
 mod class_balance;
+mod class_panels;
 mod colouring;
 mod frame;
 mod palette;
@@ -20,8 +21,8 @@ mod versus_fraction;
 
 pub use svg::{Figures, Svg};
 
+use crate::balance::Balances;
 use crate::error::Result;
-use crate::selections::Balance;
 use crate::summary::{Summary, summarize, summarize_runs};
 use crate::table::{Run, Series, read_runs, read_series};
 use polars::prelude::DataFrame;
@@ -73,18 +74,20 @@ pub fn accuracy_versus_time(runs: &DataFrame) -> Result<Svg> {
     tradeoff_of(&summarize(runs)?)
 }
 
-/// Where the time of a run went, training, choosing and the rest, one bar a strategy and fraction, means over the runs.
-/// Of a table with several settings, the one with the most runs is drawn.
+/// Where the time went, training, choosing and the rest: one bar a run, and of more than 40 completed runs one a strategy and
+/// fraction, means over its runs. Of a table with several settings, the one with the most runs is drawn.
 ///
 /// # Errors
 /// [`crate::Error::Column`] where a column that is needed holds neither text nor numbers as it should.
 pub fn time_spent(runs: &DataFrame) -> Result<Svg> {
-    time_spent_of(&summarize(runs)?)
+    let runs = read_runs(runs)?;
+    time_spent_of(&summarize_runs(&runs), &runs)
 }
 
-/// How often each class is chosen over the epochs, as its share of the subset ÷ its share of all of the data, for the first
-/// strategy of the report that is in `classes`, with its smallest fraction. `classes` has the columns `run`, `epoch`, `class`,
-/// `count` and, where classes differ in size, `available`.
+/// How often each class is chosen over the epochs, as its share of the subset ÷ its share of all of the data: one panel a
+/// strategy and fraction, of more than [`crate::MOST_CELLS`] those of the smallest fractions. `classes` has the columns `run`,
+/// `epoch`, `class`, `count` and, where classes differ in size, `available`. Of a table with several settings, the one with the
+/// most runs is drawn.
 ///
 /// # Errors
 /// [`crate::Error::MissingColumn`] where a table of classes with rows lacks one of these;
@@ -92,7 +95,7 @@ pub fn time_spent(runs: &DataFrame) -> Result<Svg> {
 pub fn class_balance(classes: &DataFrame, runs: &DataFrame) -> Result<Svg> {
     let runs = read_runs(runs)?;
     let summary = summarize_runs(&runs);
-    class_balance_of(crate::selections::balance(classes, &runs, summary.settings.first())?.as_ref())
+    class_balance_of(&crate::balance::balances(classes, &runs, summary.settings.first())?)
 }
 
 /// Column `y` of any table against column `x`, one mark a row, coloured by a third column where one is named: numbers and
@@ -129,12 +132,17 @@ pub(crate) fn tradeoff_of(summary: &Summary) -> Result<Svg> {
     tradeoff::draw(summary.settings.first())
 }
 
-pub(crate) fn time_spent_of(summary: &Summary) -> Result<Svg> {
-    time_spent::draw(summary.settings.first())
+pub(crate) fn time_spent_of(summary: &Summary, runs: &[Run]) -> Result<Svg> {
+    time_spent::draw(summary.settings.first(), runs)
 }
 
-pub(crate) fn class_balance_of(balance: Option<&Balance>) -> Result<Svg> {
-    class_balance::draw(balance.unwrap_or(&Balance { about: String::new(), classes: Vec::new() }))
+/// What the bars of the chart of where the time went stand for.
+pub(crate) fn bars_of_time_spent(summary: &Summary, runs: &[Run]) -> &'static str {
+    time_spent::what_bars_are(summary.settings.first(), runs)
+}
+
+pub(crate) fn class_balance_of(balances: &Balances) -> Result<Svg> {
+    class_balance::draw(balances)
 }
 
 pub(crate) fn accuracy_of(summary: &Summary) -> Result<Svg> {

@@ -4,7 +4,7 @@
 //! A folder of one's own ([`crate::Options::templates`]) may hold files that take the place of the report's templates of the
 //! same names: `report.html`, the page itself, which includes one file for each part (`answer.html`, `notes.html`,
 //! `strategies.html`, `charts.html`, `comparison.html`, `published.html`, `selections.html`, `parameters.html`, `runs.html`,
-//! `reproduce.html`, `method.html`; and `figures.html`, the table below a chart), `report.css`, its style, and `report.js`,
+//! `data.html`, `reproduce.html`, `method.html`; and `figures.html`, the table below a chart), `report.css`, its style, and `report.js`,
 //! its script. What is not there is the report's own. The templates are [minijinja](https://docs.rs/minijinja)'s; they
 //! see the fields of [`Page`], and beside them `style` and `script`, the text of `report.css` and `report.js`, and
 //! `script_hash`, by which the page's Content-Security-Policy lets that script, and no other, run. Texts are escaped where
@@ -13,30 +13,29 @@
 mod details;
 mod figures;
 mod runs;
+mod selections;
 
 pub(crate) use details::Read;
 pub use details::{CommandLine, Fact, Parameter, Parameters, Reproduce, ValueCount};
 pub use figures::{ComparisonLine, PublishedLine, RowLine, SettingPart};
 pub use runs::{RunCell, RunColumn, RunsPart};
+pub use selections::{Picture, Selections, Sheet};
 
 use crate::chart::Svg;
 use crate::error::Result;
 use crate::options::{Options, Section, Theme};
-use crate::selections::{ContactSheet, Sample};
+use crate::selections::ContactSheet;
 use crate::summary::{KEPT_ENOUGH, Summary, setting_name};
 use crate::table::Run;
 use crate::wording::{self, count, percent, shorten};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use std::path::{Component, Path};
 
 /// What stands where there is no figure.
 const NONE: &str = "–";
 const LONGEST_NAME: usize = 48;
 const LONGEST_HOVER: usize = 300;
 const LONGEST_LINE: usize = 2000;
-/// Bytes of images: what a contact sheet may add to a report.
-const MOST_IMAGE_BYTES: usize = 48_000;
 
 /// A whole report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,6 +68,8 @@ pub struct Page {
     pub parameters: Option<Parameters>,
     /// The table of runs; none where that section is left out or there is no run.
     pub runs: Option<RunsPart>,
+    /// Where the numbers lie beside the report; none where they were not asked for.
+    pub data: Option<DataPart>,
     /// How the runs were made; none where that section is left out.
     pub reproduce: Option<Reproduce>,
     /// The share of full-data accuracy that counts as kept.
@@ -118,36 +119,24 @@ impl Chart {
     }
 }
 
-/// What was chosen.
+/// Where the numbers lie beside the report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Selections {
-    /// The classes over the epochs.
-    pub chart: Option<Chart>,
-    /// Whose selections the images are from.
-    pub about: String,
-    /// The most chosen images.
-    pub most: Vec<Picture>,
-    /// The least chosen images.
-    pub least: Vec<Picture>,
-    /// What is not shown, and why.
-    pub missing: Vec<String>,
+pub struct DataPart {
+    /// The folder, as seen from the report; none where they lie in the report's own.
+    pub folder: Option<String>,
 }
 
-/// An image of the contact sheet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Picture {
-    /// The image as a `data:` address: letters, digits, `+`, `/` and `=` after the comma, which `|safe` puts in as they are.
-    pub src: String,
-    /// What it is, in words.
-    pub alt: String,
-    /// Its class.
-    pub class: String,
-    /// "9 of 12".
-    pub chosen: String,
-    /// In pixels of the page.
-    pub width: u32,
-    /// In pixels of the page.
-    pub height: u32,
+impl DataPart {
+    fn new(folder: &Path) -> Self {
+        let leads_out = folder.is_absolute() || folder.components().any(|part| part == Component::ParentDir);
+        let shown = if leads_out { folder.file_name().map(Path::new) } else { Some(folder) };
+        let parts = shown.into_iter().flat_map(Path::components).filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        });
+        let name = parts.collect::<Vec<_>>().join("/");
+        Self { folder: (!name.is_empty()).then(|| shorten(&name, LONGEST_HOVER)) }
+    }
 }
 
 /// What a page is made of, drawn and read.
@@ -156,14 +145,16 @@ pub(crate) struct Parts<'a> {
     pub(crate) runs: &'a [Run],
     pub(crate) charts: Vec<Chart>,
     pub(crate) class_chart: Option<Chart>,
-    pub(crate) contact_sheet: Option<&'a ContactSheet>,
+    pub(crate) contact_sheets: &'a [ContactSheet],
+    pub(crate) not_shown: &'a [String],
     pub(crate) details: Read,
     pub(crate) baseline: Option<&'a Run>,
 }
 
 impl Page {
     pub(crate) fn new(parts: Parts<'_>, options: &Options) -> Result<Self> {
-        let Parts { summary, runs, charts, class_chart, contact_sheet, details, baseline } = parts;
+        let Parts { summary, runs, charts, class_chart, contact_sheets, not_shown, details, baseline } =
+            parts;
         let several = summary.settings.len() > 1;
         let has_runs = summary.n_runs > 0;
         let shows = |section: Section| has_runs && options.shows(section);
@@ -181,8 +172,9 @@ impl Page {
         subtitle.extend(
             [&options.author, &options.written_at].into_iter().flatten().map(|text| shorten(text, 120)),
         );
-        let selections =
-            shows(Section::Selections).then(|| Selections::new(class_chart, contact_sheet)).transpose()?;
+        let selections = shows(Section::Selections)
+            .then(|| Selections::new(class_chart, contact_sheets, not_shown))
+            .transpose()?;
         let notes = options.notes.as_deref().filter(|notes| !notes.trim().is_empty());
         let reproduce = Reproduce::new(&details, options);
         Ok(Self {
@@ -209,6 +201,7 @@ impl Page {
             selections,
             runs: shows(Section::Runs).then(|| RunsPart::new(runs, &details, baseline, counted)),
             parameters: shows(Section::Parameters).then(|| Parameters::new(&details, baseline)),
+            data: options.data.as_deref().map(DataPart::new),
             reproduce: (options.shows(Section::Reproduce) && (has_runs || !options.how_made.is_empty()))
                 .then_some(reproduce),
             kept_enough: wording::keep_together(&percent(KEPT_ENOUGH)),
@@ -220,60 +213,6 @@ impl Page {
             shows_method: options.shows(Section::Method),
         })
     }
-}
-
-impl Selections {
-    fn new(chart: Option<Chart>, sheet: Option<&ContactSheet>) -> Result<Self> {
-        let mut missing = Vec::new();
-        if chart.is_none() {
-            missing.push(
-                "Which classes were chosen is not shown: no selections of these runs, or no classes of their samples, were \
-                 given to the report."
-                    .to_owned(),
-            );
-        }
-        let sheet = sheet.filter(|sheet| !sheet.most.is_empty() || !sheet.least.is_empty());
-        if sheet.is_none() {
-            missing.push(
-                "The most and least chosen images are not shown: the data set is not of images, not at hand where the report \
-                 was written, or no selections were kept."
-                    .to_owned(),
-            );
-        }
-        let (mut most, mut least, mut about) = (Vec::new(), Vec::new(), String::new());
-        if let Some(sheet) = sheet {
-            about = shorten(&sheet.about, 120);
-            most = pictures(&sheet.most, sheet.n_selections)?;
-            least = pictures(&sheet.least, sheet.n_selections)?;
-        }
-        Ok(Self { chart, about, most, least, missing })
-    }
-}
-
-/// As many as there is room for.
-fn pictures(samples: &[Sample], n_selections: u64) -> Result<Vec<Picture>> {
-    let mut n_bytes = 0;
-    let mut pictures = Vec::new();
-    for sample in samples {
-        let file = sample.to_png()?;
-        n_bytes += file.len();
-        if n_bytes > MOST_IMAGE_BYTES / 2 && !pictures.is_empty() {
-            break;
-        }
-        let class = shorten(&sample.class, 24);
-        // Small images are shown twice or three times as large, pixel by pixel.
-        let scale = (72 / sample.width.max(sample.height).max(1)).clamp(1, 4);
-        let chosen = format!("{} of {n_selections}", sample.n_chosen);
-        pictures.push(Picture {
-            src: format!("data:image/png;base64,{}", STANDARD.encode(&file)),
-            alt: format!("{class}, image {} of the training set, in {chosen} selections", sample.index),
-            class,
-            chosen,
-            width: sample.width * scale,
-            height: sample.height * scale,
-        });
-    }
-    Ok(pictures)
 }
 
 fn show<T: ?Sized>(value: Option<&T>, as_text: impl Fn(&T) -> String) -> String {

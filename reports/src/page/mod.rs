@@ -2,11 +2,12 @@
 
 mod template;
 
+use crate::balance::balances;
 use crate::chart::{self, Svg};
 use crate::context::{Chart, Page, Parts, Read};
 use crate::error::{Error, Result};
 use crate::options::{Options, Section, matches};
-use crate::selections::{self, ContactSheet};
+use crate::selections::{Cell, ContactSheet, cells_of};
 use crate::summary::{Summary, summarize_runs};
 use crate::table::{METRICS, Run, metric_names, read_runs, read_series, required};
 use crate::wording::shorten;
@@ -22,14 +23,16 @@ pub struct Tables<'a> {
     pub metrics: &'a DataFrame,
     /// How many samples of each class the runs chose: see [`chart::class_balance`].
     pub classes: Option<&'a DataFrame>,
-    /// The most and least chosen images.
-    pub images: Option<&'a ContactSheet>,
+    /// The most and least chosen images, one sheet a strategy and fraction; see [`cells`].
+    pub images: &'a [ContactSheet],
+    /// What is not known of what was chosen, and why, in sentences. Where there are none, the report has its own.
+    pub not_shown: &'a [String],
 }
 
 impl<'a> Tables<'a> {
     /// Runs and metrics, without what they chose.
     pub fn new(runs: &'a DataFrame, metrics: &'a DataFrame) -> Self {
-        Self { runs, metrics, classes: None, images: None }
+        Self { runs, metrics, classes: None, images: &[], not_shown: &[] }
     }
 }
 
@@ -67,7 +70,8 @@ pub fn page(tables: Tables<'_>, options: &Options) -> Result<Page> {
         runs: &drawn.runs,
         charts: charts.iter().map(|(id, svg, caption)| Chart::new(id, svg, caption, !is_half(id))).collect(),
         class_chart: class_chart.map(|(id, svg, caption)| Chart::new(id, &svg, caption, true)),
-        contact_sheet: tables.images,
+        contact_sheets: tables.images,
+        not_shown: tables.not_shown,
         details,
         baseline: drawn.baseline.as_ref(),
     };
@@ -80,6 +84,18 @@ pub fn page(tables: Tables<'_>, options: &Options) -> Result<Page> {
 /// As [`render_tables`].
 pub fn summary_of(tables: Tables<'_>, options: &Options) -> Result<Summary> {
     Ok(Drawn::new(tables, options)?.summary)
+}
+
+/// The strategies and fractions whose selections a report of these runs shows, in its order: those of the runs that the options
+/// name and of the setting that the charts are for. To make [`Tables::classes`] and [`Tables::images`] of.
+///
+/// # Errors
+/// As [`render_tables`].
+pub fn cells(runs: &DataFrame, options: &Options) -> Result<Vec<Cell>> {
+    let no_metrics = DataFrame::empty();
+    let drawn = Drawn::new(Tables::new(runs, &no_metrics), options)?;
+    let setting = drawn.summary.settings.first();
+    Ok(setting.map(|one| cells_of(&drawn.runs, &one.setting)).unwrap_or_default())
 }
 
 /// The charts of a report by name, as `accuracy-versus-fraction`: to save each as a file.
@@ -124,8 +140,7 @@ impl<'a> Drawn<'a> {
                     return Err(unknown(&all, pattern));
                 }
             }
-            let wanted = |run: &Run| options.runs.iter().any(|pattern| matches(pattern, &run.name));
-            let mask: Vec<bool> = all.iter().map(wanted).collect();
+            let mask: Vec<bool> = all.iter().map(|run| options.is_wanted(&run.name)).collect();
             let table = tables.runs.filter(&BooleanChunked::from_iter(mask))?;
             let runs = read_runs(&table)?;
             (table, runs)
@@ -171,13 +186,9 @@ impl<'a> Drawn<'a> {
             ));
         }
         charts.push(self.per_epoch()?);
-        charts.push((
-            "time-spent",
-            chart::time_spent_of(summary)?,
-            "Mean over the runs of a strategy and fraction. Evaluation and the rest is what remains of the whole run: passes made \
-             to report, reading data, saving."
-                .to_owned(),
-        ));
+        let bars = chart::bars_of_time_spent(summary, &self.runs);
+        let rest = "Evaluation and the rest is what remains of the whole run: passes made to report, reading data, saving.";
+        charts.push(("time-spent", chart::time_spent_of(summary, &self.runs)?, format!("{bars} {rest}")));
         charts.extend(self.parallel()?);
         Ok(charts)
     }
@@ -250,14 +261,20 @@ impl<'a> Drawn<'a> {
 
     fn class_chart(&self) -> Result<Option<Captioned>> {
         let Some(classes) = self.tables.classes else { return Ok(None) };
-        let Some(balance) = selections::balance(classes, &self.runs, self.summary.settings.first())? else {
-            return Ok(None);
+        let balances = balances(classes, &self.runs, self.summary.settings.first())?;
+        let whose = match &balances.cells[..] {
+            [] => return Ok(None),
+            [one] => format!("{}.", one.about()),
+            _ => "One panel a strategy and fraction, all on the same scales.".to_owned(),
+        };
+        let more = match balances.n_more {
+            0 => String::new(),
+            n => format!(" The {n} largest fractions beside these are left out."),
         };
         let caption = format!(
-            "{}. Above 1 × a class is chosen more often than its share of all of the data, below 1 × less often.",
-            balance.about
+            "{whose} Above 1 × a class is chosen more often than its share of all of the data, below 1 × less often.{more}"
         );
-        Ok(Some(("class-balance", chart::class_balance_of(Some(&balance))?, caption)))
+        Ok(Some(("class-balance", chart::class_balance_of(&balances)?, caption)))
     }
 }
 

@@ -18,7 +18,7 @@ macro_rules! own {
 }
 
 /// The report's own, by name.
-const OWN: [(&str, &str); 15] = own![
+const OWN: [(&str, &str); 16] = own![
     "report.html",
     "report.css",
     "report.js",
@@ -32,6 +32,7 @@ const OWN: [(&str, &str); 15] = own![
     "selections.html",
     "parameters.html",
     "runs.html",
+    "data.html",
     "reproduce.html",
     "method.html",
 ];

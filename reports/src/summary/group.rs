@@ -15,7 +15,7 @@ pub(super) fn same_fraction(left: f64, right: f64) -> bool {
     millionths(left) == millionths(right)
 }
 
-fn millionths(fraction: f64) -> u32 {
+pub(crate) fn millionths(fraction: f64) -> u32 {
     (fraction.clamp(0.0, 1.0) * 1e6).round() as u32
 }
 

@@ -13,7 +13,7 @@ mod verdict;
 pub use published::{BesidePublished, Published, beside_published};
 pub use table::summary_table;
 
-pub(crate) use group::strategy_rank;
+pub(crate) use group::{millionths, strategy_rank};
 pub(crate) use verdict::{KEPT_ENOUGH, setting_name, signed_points};
 
 use crate::error::Result;

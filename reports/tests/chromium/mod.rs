@@ -1,5 +1,7 @@
 //! A headless Chromium, spoken to by its DevTools protocol over two pipes: no port, no crate for it.
 
+#![allow(dead_code)] // each user takes a part
+
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::fs::File;
@@ -155,11 +157,33 @@ impl Chromium {
         events.iter().filter_map(told).collect()
     }
 
-    /// A picture of the whole page as a PNG file.
-    pub(crate) fn picture(&mut self) -> Vec<u8> {
-        use base64::Engine;
+    /// A picture of the whole page as a PNG file, in base64.
+    pub(crate) fn picture(&mut self) -> String {
         let result = self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
-        base64::engine::general_purpose::STANDARD.decode(result["data"].as_str().unwrap()).unwrap()
+        result["data"].as_str().unwrap().to_owned()
+    }
+
+    /// Scrolls from the top of the page to its end, a step each frame, and returns the milliseconds from each frame to the next.
+    pub(crate) fn scroll(&mut self, n_frames: u32) -> Vec<f64> {
+        let gaps = self.value(&format!(
+            "new Promise((done) => {{
+               const step = (document.documentElement.scrollHeight - innerHeight) / {n_frames};
+               const times = [];
+               const frame = (now) => {{
+                 times.push(now);
+                 if (times.length > {n_frames} + 1) {{
+                   const isAtEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+                   return done(isAtEnd ? times.slice(1).map((time, at) => time - times[at]) : []);
+                 }}
+                 scrollTo(0, step * times.length);
+                 requestAnimationFrame(frame);
+               }};
+               requestAnimationFrame(frame);
+             }})"
+        ));
+        let gaps: Vec<f64> = gaps.as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+        assert_eq!(gaps.len(), n_frames as usize + 1, "the page was scrolled to its end");
+        gaps
     }
 
     /// Presses a key on what has the focus.

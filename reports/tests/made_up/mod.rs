@@ -34,7 +34,7 @@ pub(crate) struct MadeUp {
     pub(crate) runs: DataFrame,
     /// One row a metric, run and epoch.
     pub(crate) metrics: DataFrame,
-    /// One row a run of GLISTER, selection and class.
+    /// One row a run that chooses, selection and class.
     pub(crate) classes: DataFrame,
 }
 
@@ -65,10 +65,11 @@ pub(crate) fn runs(n_runs: usize, n_epochs: i64) -> MadeUp {
                 values.push(value);
             }
         }
-        if strategy == "glister" && n_epochs > 0 {
+        if strategy != "full" && n_epochs > 0 {
+            let skew = if strategy == "glister" { 1.0 } else { 0.0 };
             for epoch in (1..=n_epochs).step_by((n_epochs as usize / 10).max(1)) {
                 for (class, name) in CLASSES.iter().enumerate() {
-                    let tilt = ((class as f64 - 4.5) / 9.0) * (1.0 - epoch as f64 / n_epochs as f64);
+                    let tilt = skew * ((class as f64 - 4.5) / 9.0) * (1.0 - epoch as f64 / n_epochs as f64);
                     class_runs.push(names.len());
                     class_epochs.push(epoch);
                     class_names.push(*name);
@@ -133,30 +134,40 @@ pub(crate) fn runs(n_runs: usize, n_epochs: i64) -> MadeUp {
     MadeUp { runs: runs.unwrap(), metrics: metrics.unwrap(), classes: classes.unwrap() }
 }
 
-/// Discs and bars, grey or in colour.
-pub(crate) fn images(n: usize) -> ContactSheet {
-    let sample = |i: usize, n_chosen: u64| {
-        let is_grey = i.is_multiple_of(2);
-        let shade = |x: i64, y: i64| {
-            let is_inside = (x - 14).pow(2) + (y - 14).pow(2) < (i as i64 * 3 % 120 + 20);
-            if is_inside { 220 } else { ((x * i as i64) % 60) as u8 }
-        };
-        let pixel = |x, y| if is_grey { vec![shade(x, y)] } else { vec![shade(x, y), 90, 160] };
-        Sample {
-            index: 37 * i as i64,
-            class: CLASSES[i % CLASSES.len()].to_owned(),
-            n_chosen,
-            width: 28,
-            height: 28,
-            pixels: (0..28).flat_map(|y| (0..28).flat_map(move |x| pixel(x, y))).collect(),
-        }
+/// Sheets of `n` images each way, for the first `n_sheets` strategies and fractions that choose: shapes with as much noise as
+/// photographs of clothes have, so that they are as large as such.
+pub(crate) fn images(n: usize, n_sheets: usize) -> Vec<ContactSheet> {
+    let chosen = CELLS.iter().filter(|cell| cell.0 != "full").take(n_sheets);
+    chosen
+        .enumerate()
+        .map(|(at, (strategy, fraction, ..))| {
+            let (from, sample) = (100 * at, |i: usize, n_chosen: u64| sample(i, n_chosen));
+            let name = if *strategy == "glister" { "GLISTER" } else { "Fresh random" };
+            ContactSheet {
+                about: format!("{name} {} %, 3 runs", fraction * 100.0),
+                n_selections: 30,
+                most: (0..n).map(|i| sample(from + i, 30 - i as u64 / 4)).collect(),
+                n_like_most: 3,
+                least: (0..n).map(|i| sample(from + i + 50, i as u64 / 4)).collect(),
+                n_like_least: 1234,
+            }
+        })
+        .collect()
+}
+
+/// A disc in grey or in colour.
+fn sample(i: usize, n_chosen: u64) -> Sample {
+    let is_grey = !i.is_multiple_of(6);
+    let mut noise = Noise(i as u64);
+    let mut shade = |x: i64, y: i64| {
+        let is_inside = (x - 14).pow(2) + (y - 14).pow(2) < (i as i64 * 3 % 120 + 40);
+        if is_inside { (180.0 + 14.0 * noise.next()).clamp(0.0, 255.0) as u8 } else { 0 }
     };
-    ContactSheet {
-        about: "GLISTER 10 %, 3 runs".to_owned(),
-        n_selections: 30,
-        most: (0..n).map(|i| sample(i, 30 - i as u64 / 4)).collect(),
-        least: (0..n).map(|i| sample(i + 50, i as u64 / 4)).collect(),
-    }
+    let mut pixel = |x, y| if is_grey { vec![shade(x, y)] } else { vec![shade(x, y), 90, 160] };
+    let pixels = (0..28 * 28).flat_map(|at| pixel(at % 28, at / 28)).collect();
+    let class = CLASSES[i % CLASSES.len()].to_owned();
+    let true_class = (i % 7 == 3).then(|| CLASSES[(i + 1) % CLASSES.len()].to_owned());
+    Sample { index: 37 * i as i64, class, true_class, n_chosen, width: 28, height: 28, pixels }
 }
 
 /// Numbers around zero, about as wide as a standard normal, the same each time.

@@ -222,8 +222,9 @@ fn whatever_stands_in_a_field_is_text() {
         let images = ContactSheet {
             about: text(noise),
             n_selections: 3,
-            most: vec![sample.clone()],
+            most: vec![Sample { true_class: Some(text(noise)), ..sample.clone() }],
             least: vec![sample],
+            ..ContactSheet::default()
         };
         let options = Options {
             title: Some(text(noise)),
@@ -245,7 +246,8 @@ fn whatever_stands_in_a_field_is_text() {
             runs: &made_up.runs,
             metrics: &made_up.metrics,
             classes: Some(&made_up.classes),
-            images: Some(&images),
+            images: &[images],
+            not_shown: &[text(noise)],
         };
         assert_harmless(&render_tables(tables, &options).unwrap(), seed);
     }

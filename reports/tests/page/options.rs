@@ -30,6 +30,30 @@ fn the_runs_to_report_on_are_named_or_matched() {
 }
 
 #[test]
+fn the_folder_of_the_numbers_is_named_as_seen_from_the_report() {
+    let made_up = made_up::runs(7, 3);
+    let folder = |data: &str| {
+        let options = Options { data: Some(data.into()), ..options() };
+        page(Tables::new(&made_up.runs, &made_up.metrics), &options).unwrap().data.unwrap().folder
+    };
+    for (data, expected) in [
+        ("numbers", Some("numbers")),
+        ("./a/numbers/", Some("a/numbers")),
+        ("/home/me/numbers", Some("numbers")),
+        ("../numbers", Some("numbers")),
+        ("a/..", None),
+        ("", None),
+        (".", None),
+        ("a\u{202E}\u{0}<b>", Some("a<b>")),
+    ] {
+        assert_eq!(folder(data).as_deref(), expected, "{data:?}");
+    }
+    let options = Options { data: Some("<b>numbers".into()), ..options() };
+    let html = render(&made_up.runs, &made_up.metrics, &options).unwrap();
+    assert!(html.contains("<bdi class=\"file\">&lt;b&gt;numbers</bdi>"));
+}
+
+#[test]
 fn a_baseline_has_the_others_beside_it() {
     let made_up = made_up::runs(7, 3);
     let beside = Options { baseline: Some("full 100 % seed 0".to_owned()), ..options() };
@@ -131,7 +155,7 @@ fn what_is_missing_is_said() {
     assert!(html.contains("No completed run recorded the seconds of training and choosing."));
     let image = Sample { index: 7, width: 3, height: 3, pixels: vec![0; 4], ..Sample::default() };
     let images = ContactSheet { most: vec![image], n_selections: 1, ..ContactSheet::default() };
-    let tables = Tables { images: Some(&images), ..Tables::new(&one_fraction.runs, &one_fraction.metrics) };
+    let tables = Tables { images: &[images], ..Tables::new(&one_fraction.runs, &one_fraction.metrics) };
     let error = render_tables(tables, &options()).unwrap_err();
     assert!(error.to_string().contains("image 7") && error.to_string().contains("found 4 bytes"), "{error}");
 }
@@ -139,12 +163,13 @@ fn what_is_missing_is_said() {
 #[test]
 fn each_section_can_be_left_out() {
     let made_up = made_up::runs(7, 3);
-    let images = made_up::images(2);
+    let images = made_up::images(2, 1);
     let tables = Tables {
         runs: &made_up.runs,
         metrics: &made_up.metrics,
         classes: Some(&made_up.classes),
-        images: Some(&images),
+        images: &images,
+        not_shown: &[],
     };
     let all = Options {
         notes: Some("mine".to_owned()),
@@ -219,8 +244,8 @@ fn every_chart_can_be_had_by_itself() {
     let front = &charts[2].1;
     assert!(front.description().contains("On the Pareto front"), "{}", front.description());
     let spent = charts[4].1.figures();
-    assert_eq!(spent.rows[0][0], "Full data");
-    assert_eq!(spent.rows[0][2], "0.00 s", "full data chooses nothing");
+    assert_eq!(spent.rows[0][..2], ["full 100 % seed 0", "Full data"]);
+    assert_eq!(spent.rows[0][3], "0.00 s", "full data chooses nothing");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(crate) enum Bench {
     Training,
     /// The store of runs: Glisten and MLflow
     Store,
-    /// A report of a thousand runs: seconds and bytes
+    /// A report of a thousand runs: seconds, bytes, and frames while it is scrolled
     Report,
 }
 
