@@ -22,12 +22,15 @@ const LIMIT: &str = "GLISTEN_TEST_CHECKPOINT_LIMIT";
 
 const EPOCHS: usize = 14;
 
-fn cases() -> [(&'static str, Select); 5] {
+fn cases() -> [(&'static str, Select); 8] {
     [
         ("full", Select::full()),
         ("fresh-random", Select::fresh_random(0.3)),
         ("fixed-random", Select::fixed_random(0.3)),
         ("glister", Select::glister(0.3).select_every(3).kappa(0.4).pool(2.0)),
+        ("auto", Select::auto(0.3).kappa(0.2)),
+        ("infobatch", Select::info_batch(0.3)),
+        ("grad-match", Select::grad_match(0.3).select_every(4)),
         ("remembered", Select::glister(0.3).select_every(2).remembered(true).validation_samples(60)),
     ]
 }

@@ -31,6 +31,7 @@ mod selection_exactness; // GLISTER's picks against brute force with autograd
 mod store; // a step logged twice, any name, kept selections, kill -9, files that are no store
 mod store_under_stress; // writers killed, a full disk, sixteen processes at once
 mod store_versions; // older and newer stores, and those that can only be read
+mod strategies; // what every strategy promises, and the weighted draw's own
 mod support; // what several of these need
 mod trained_model; // saved, loaded, predicting
 mod training; // every model and every setting of a step

@@ -383,3 +383,109 @@ impl Noise {
         Ok(&right / (&right + self.rate / self.n_classes as f64))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Reduction};
+
+    use super::*;
+
+    #[test]
+    fn a_step_by_trust_is_a_step_on_the_corrected_loss() {
+        let noise = Noise { rate: 0.3, n_classes: 4 };
+        let labels = Tensor::from_slice(&[0_i64, 3, 1]);
+        let values = [1.5_f32, -0.5, 0.2, 0.0, 2.0, 0.1, -1.0, -2.0, 0.0, 6.0, 0.0, 0.0];
+        let gradient = |loss: &dyn Fn(&Tensor) -> Tensor| {
+            let logits = Tensor::from_slice(&values).view([3, 4]).set_requires_grad(true);
+            loss(&logits).backward();
+            logits.grad()
+        };
+        // Forward correction by hand: −ln((1 − ρ)p + ρ/C), differentiated by libtorch.
+        let corrected = gradient(&|logits| {
+            let p = logits.softmax(-1, Kind::Float).gather(1, &labels.unsqueeze(1), false);
+            -((p * 0.7 + 0.3 / 4.0).log()).mean(Kind::Float)
+        });
+        let weighed = gradient(&|logits| {
+            let losses = logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::None, -100, 0.0);
+            let weights = noise.weights(&losses.detach()).unwrap();
+            (losses * weights).mean(Kind::Float)
+        });
+        assert!((corrected - weighed).abs().max().double_value(&[]) < 1e-6);
+        let trust = f64::from(noise.trust(2.0, 1.0));
+        assert!((trust - 0.7 * (-2.0_f64).exp() / (0.7 * (-2.0_f64).exp() + 0.075)).abs() < 1e-6);
+        assert!((f64::from(noise.trust(2.0, 2.0)) - trust * trust).abs() < 1e-6);
+        assert!(noise.trust(f32::NAN, 1.0).is_nan());
+    }
+
+    fn classes(labels: &[i64], n_classes: usize) -> Classes {
+        Classes::new(&Tensor::from_slice(labels), n_classes).unwrap()
+    }
+
+    #[test]
+    fn a_sample_is_drawn_first_as_often_as_its_chance_says() {
+        // Four samples of one class, of the lowest and the highest rank, one never met, one long not met.
+        let ranks = [0.0, 1.0, f32::NAN, 0.0];
+        let ages = [1.0, 1.0, 1.0, 3.0];
+        let (train, validation) = (classes(&[0; 4], 1), classes(&[0; 40], 1));
+        let sorted: Vec<f32> = (0..40).map(|at| at as f32 / 20.0).collect();
+        let draw = WeightedDraw { hardness: 1.0, floor: 0.5, turn: 1.0, ..Default::default() };
+        let chances = Chances::new(&draw, (&ranks, &ages, None), (&train, &validation), &[sorted]);
+        let of: Vec<f64> = (0..4).map(|at| chances.of(at)).collect();
+        // Ranks hold two losses each: the lowest 0 and 0.05, the highest 1.9 and 1.95, of a mean of 0.975.
+        let (low, high) = (0.025 / 0.975 + 0.5, 1.925 / 0.975 + 0.5);
+        let expected = [low, high, (2.0 * low + high) / 3.0, 3.0 * low];
+        for (of, expected) in of.iter().zip(expected) {
+            assert!((of - expected).abs() < 1e-6, "{of} {expected}");
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut counts = [0.0; 4];
+        for _ in 0..40_000 {
+            let (chosen, weights) = chances.draw(1, &mut rng);
+            assert!(weights.is_none());
+            counts[chosen[0] as usize] += 1.0;
+        }
+        let sum: f64 = of.iter().sum();
+        for (count, of) in counts.iter().zip(&of) {
+            // Four standard errors.
+            let p = of / sum;
+            assert!(
+                (count / 40_000.0 - p).abs() < 4.0 * (p * (1.0 - p) / 40_000.0).sqrt(),
+                "{counts:?} {of}"
+            );
+        }
+        assert_eq!(chances.draw(4, &mut rng).0, [0, 1, 2, 3]);
+        assert_eq!(chances.draw(9, &mut rng).0, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_full_correction_makes_the_draw_even_in_what_it_adds_up() {
+        // Expected weight: chance of being drawn times weight is the same for all, when few of many are drawn.
+        let n = 2000;
+        let ranks: Vec<f32> = (0..n).map(|at| (at % 2) as f32).collect();
+        let ages = vec![1.0; n];
+        let (train, validation) = (classes(&vec![0; n], 1), classes(&[0; 40], 1));
+        let sorted: Vec<f32> = (0..40).map(|at| at as f32 / 20.0).collect();
+        let draw = WeightedDraw { correction: 1.0, ..Default::default() };
+        let chances = Chances::new(&draw, (&ranks, &ages, None), (&train, &validation), &[sorted]);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut sums = [0.0; 2];
+        for _ in 0..400 {
+            let (chosen, weights) = chances.draw(40, &mut rng);
+            let weights = weights.unwrap();
+            assert!((weights.iter().sum::<f32>() - 40.0).abs() < 1e-3);
+            chosen.iter().zip(weights).for_each(|(at, weight)| sums[(at % 2) as usize] += f64::from(weight));
+        }
+        assert!((sums[0] / sums[1] - 1.0).abs() < 0.1, "{sums:?}");
+    }
+
+    #[test]
+    fn classes_are_as_they_come_unless_the_validation_set_says_otherwise() {
+        assert!(class_ratios(&[510.0, 490.0], &[60.0, 40.0]).is_empty(), "chance");
+        let ratios = class_ratios(&[900.0, 90.0, 10.0, 0.0], &[100.0, 100.0, 0.0, 100.0]);
+        assert!(
+            (ratios[0] - (1.0 / 3.0) / 0.9).abs() < 1e-9 && (ratios[1] - (1.0 / 3.0) / 0.09).abs() < 1e-9
+        );
+        assert_eq!(ratios[2..], [1.0, 1.0], "in one of the sets only");
+        assert!(class_ratios(&[], &[]).is_empty());
+    }
+}
