@@ -92,7 +92,7 @@ fn the_example_notebook_runs_through_the_kernel() {
     assert!(has("text/html", "validation:accuracy.max"));
     assert!(has("text/html", "parameters.strategy"), "what differs between two runs");
     assert!(has("image/svg+xml", "<svg"), "the chart is shown as SVG");
-    for run in ["full seed 0", "glister 50 % seed 0", "glister 10 % seed 0", "fresh-random 30 % seed 0"] {
+    for run in ["full seed 0", "auto 50 % seed 0", "glister 10 % seed 0", "fresh-random 30 % seed 0"] {
         assert!(text.contains(run), "{run} is missing");
     }
     let report = std::fs::read_to_string(folder.path().join("report.html")).unwrap();

@@ -68,7 +68,7 @@ fn a_training_learns_and_its_run_has_every_metric() {
     ] {
         assert_eq!(record.metrics[metric].count, 4, "{metric}");
     }
-    for metric in ["test:loss", "test:accuracy", "run:seconds"] {
+    for metric in ["test:loss", "test:accuracy", "test:balanced_accuracy", "run:seconds"] {
         assert_eq!(record.metrics[metric].count, 1, "{metric}");
     }
     let runs = study.runs().unwrap();
@@ -83,7 +83,7 @@ fn a_training_learns_and_its_run_has_every_metric() {
     assert_eq!(number(&runs, "validation:accuracy.last", 0), accuracies[3]);
     assert_eq!(number(&runs, "validation:accuracy.count", 0), 4.0);
     assert_eq!(number(&runs, "fraction", 0), 1.0);
-    assert_eq!(metrics.shape(), (4 * 6 + 3, 6));
+    assert_eq!(metrics.shape(), (4 * 6 + 4, 6));
     let chart = study.chart("validation:accuracy").unwrap();
     assert!(
         chart.svg().starts_with("<svg") && chart.description().contains("1 run"),
@@ -390,5 +390,5 @@ fn a_sweep_does_every_pair_with_every_seed_once() {
     }
     let example =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/sweeps/how-much-data.toml");
-    assert_eq!(Sweep::from_file(example).unwrap().selections().unwrap().len(), 7);
+    assert_eq!(Sweep::from_file(example).unwrap().selections().unwrap().len(), 10);
 }

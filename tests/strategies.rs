@@ -112,16 +112,17 @@ fn the_weighted_draw_goes_for_what_is_hard_and_for_what_was_not_met_for_long() {
     let share_of_hard = |select: Select| {
         let mut loader = select.loader(&data.train, &data.validation).unwrap().batch_size(100);
         let mut met = Vec::new();
-        for _ in 0..12 {
-            met = go_through(&mut loader, model.as_ref(), data.n_classes() as i64, &hard).0;
+        for number in 0..12 {
+            let now = go_through(&mut loader, model.as_ref(), data.n_classes() as i64, &hard).0;
+            met.extend(now.into_iter().filter(|_| number >= 6));
             note_validation(&mut loader, &data, &hard);
         }
         met.iter().filter(|&&at| at % 4 == 0).count() as f64 / met.len() as f64
     };
     let chosen = share_of_hard(Select::weighted_draw(0.2, draw));
-    assert!(chosen > 0.45, "a quarter is hard; of those drawn {chosen}");
+    assert!(chosen > 0.35, "a quarter is hard; of those drawn {chosen}");
     let even = share_of_hard(Select::weighted_draw(0.2, WeightedDraw { hardness: 0.0, ..draw }));
-    assert!((even - 0.25).abs() < 0.08, "{even}");
+    assert!((even - 0.25).abs() < 0.04, "{even}");
     // With a turn that counts for much, 2,000 samples are met in ten draws of 200 nearly all.
     let mut loader = Select::weighted_draw(0.1, WeightedDraw { hardness: 0.0, turn: 8.0, ..draw })
         .loader(&data.train, &data.validation)
@@ -296,7 +297,8 @@ fn a_regression_can_be_drawn_by_its_losses() {
         let trainer = Trainer::new(Mlp::for_data(&data))
             .select(Select::named(name, 0.3).unwrap())
             .epochs(6)
-            .batch_size(16);
+            .batch_size(16)
+            .learning_rate(0.003);
         trainer.fit(&data, &experiment).unwrap();
     }
 }

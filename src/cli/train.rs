@@ -15,7 +15,7 @@ use super::{StoreArguments, report, runs};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   glisten train fashion-mnist                                       # all of the data
-  glisten train fashion-mnist --strategy glister --fraction 0.3
+  glisten train fashion-mnist --strategy auto --fraction 0.3
   glisten train mnist --strategy fresh-random --fraction 0.1 --epochs 5 --take 5000")]
 pub(super) struct TrainArguments {
     /// A data set's name (`glisten data fetch --help` lists them), or the path of a folder of images (a sub-folder for each
@@ -34,7 +34,7 @@ pub(super) struct TrainArguments {
     /// The share of the training set used in an epoch, above 0 and up to 1
     #[arg(long, default_value_t = 1.0)]
     fraction: f64,
-    /// Epochs between two GLISTER selections
+    /// Epochs between two selections of GLISTER or GRAD-MATCH
     #[arg(long, value_name = "EPOCHS")]
     select_every: Option<usize>,
     /// The share of the epochs that GLISTER's warm start stands for, from 0 up to 1
@@ -111,8 +111,10 @@ impl TrainArguments {
             ("--remembered", self.remembered),
         ];
         for (option, given) in options {
+            let has_it =
+                select.name() == "glister" || (select.name() == "grad-match" && option == "--select-every");
             anyhow::ensure!(
-                !given || select.name() == "glister",
+                !given || has_it,
                 "{option}: only glister has such an option (--strategy glister)"
             );
         }

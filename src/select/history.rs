@@ -47,8 +47,11 @@ pub(super) struct History {
     /// Of the samples met for the first time in the epoch under way, by class: how many have it as their label, how many of
     /// these are recognised, and how many of all are taken for it, `f32 [3, C]`.
     first_met: Option<Tensor>,
-    /// The share of wrong labels as estimated so far, and on how many samples, `f32 [2]`.
+    /// The share of wrong labels as estimated so far, on how many samples, and how much better than chance these were
+    /// recognised, `f32 [3]`.
     noise: Tensor,
+    /// How much better than chance the validation samples are recognised, in [0, 1]; found anew before each epoch.
+    competence: f64,
     /// The gradient there; not kept in checkpoints, as each epoch begins with a new one.
     gradient: Option<Gradient>,
     /// Batches that were handed in and not yet looked at: many small tensors cost more than a large one.
@@ -193,7 +196,8 @@ impl History {
             before: None,
             recalls_before: None,
             first_met: None,
-            noise: Tensor::f_zeros([2], (Kind::Float, Device::Cpu))?,
+            noise: Tensor::f_zeros([3], (Kind::Float, Device::Cpu))?,
+            competence: 1.0,
             gradient: None,
             pending: Vec::new(),
         })
@@ -252,10 +256,22 @@ impl History {
     /// The share of the training labels that are wrong, each class as likely as the other: what is missing in the accuracy on
     /// samples never met before, against that on the validation set. A label that is wrong is recognised only as often as its
     /// class is taken for anything: of the labels c, (1 − ρ)·recall(c) + ρ·share(c) are. 0 where so few are missing that it may
-    /// be chance.
+    /// be chance: less than three standard errors.
     pub(super) fn noise_rate(&self) -> Result<f64> {
-        let rate = self.noise.f_double_value(&[0])?;
-        Ok(if rate < LEAST_NOISE { 0.0 } else { rate.min(MOST_NOISE) })
+        let noise = Vec::<f32>::try_from(&self.noise)?;
+        let (rate, n, better) = (f64::from(noise[0]), f64::from(noise[1]), f64::from(noise[2]));
+        let n_validation = self.before.as_ref().map_or(0, Tensor::numel) as f64;
+        if n == 0.0 || n_validation == 0.0 || better <= 0.0 {
+            return Ok(0.0);
+        }
+        // Of a share, p(1 − p) is 1/4 at most.
+        let error = (0.25 * (1.0 / n + 1.0 / n_validation)).sqrt() / better;
+        Ok(if rate < LEAST_NOISE.max(3.0 * error) { 0.0 } else { rate.min(MOST_NOISE) })
+    }
+
+    /// How much better than chance the validation samples are recognised, in [0, 1]; 1 for a regression.
+    pub(super) fn competence(&self) -> f64 {
+        self.competence
     }
 
     fn estimate_noise(&mut self, validation: &LastLayer) -> Result<()> {
@@ -264,21 +280,31 @@ impl History {
         let recognised = validation.labels.f_masked_select(&validation.labels.f_eq_tensor(&taken_for)?)?;
         let counts = by_class(&[&validation.labels, &recognised], n_classes)?;
         let recalls = counts.f_get(1)? / counts.f_get(0)?.f_clamp_min(1.0)?;
+        let of_validation = counts.f_get(0)?;
+        let n = of_validation.f_sum(Kind::Float)?;
+        let shares = by_class(&[&taken_for], n_classes)?.f_get(0)? / &n;
+        self.competence =
+            ((&of_validation * (&recalls - shares)).f_sum(Kind::Float)? / n).f_double_value(&[])?;
         let before = self.recalls_before.replace(recalls.shallow_clone());
         let (Some(first_met), Some(before)) = (self.first_met.take(), before) else { return Ok(()) };
-        let recalls = (recalls + before) * 0.5;
+        // A model in training gets better: against what it knew before the epoch, too few wrong labels are counted, not too many.
+        let recalls = recalls.f_minimum(&before)?;
         let (of_label, correct, taken_for) = (first_met.f_get(0)?, first_met.f_get(1)?, first_met.f_get(2)?);
         let n = of_label.f_sum(Kind::Float)?.f_double_value(&[])?;
         let share = taken_for / n.max(1.0);
         let missing = (&of_label * &recalls - correct).f_sum(Kind::Float)?.f_double_value(&[])?;
         let possible = (of_label * (recalls - share)).f_sum(Kind::Float)?.f_double_value(&[])?;
         // A model that knows nothing says nothing.
-        if n < FEWEST_FIRST_MET || possible < 0.3 * n {
+        let better = possible / n.max(1.0);
+        if n < FEWEST_FIRST_MET || better < 0.1 {
             return Ok(());
         }
-        let (rate, weight) = (self.noise.f_double_value(&[0])?, self.noise.f_double_value(&[1])? / 2.0);
-        let rate = (rate * weight + missing / possible * n) / (weight + n);
-        self.noise = Tensor::f_from_slice(&[rate as f32, (weight + n) as f32])?;
+        let known = Vec::<f32>::try_from(&self.noise)?;
+        // What was estimated by a model that knew less counts for less.
+        let weight = f64::from(known[1]) / 2.0;
+        let mean = |before: f32, now: f64| ((f64::from(before) * weight + now * n) / (weight + n)) as f32;
+        let noise = [mean(known[0], missing / possible), (weight + n) as f32, mean(known[2], better)];
+        self.noise = Tensor::f_from_slice(&noise)?;
         Ok(())
     }
 
@@ -402,7 +428,7 @@ impl History {
         }
         history.before = take(BEFORE).map(|before| before.f_to_device(device)).transpose()?;
         history.recalls_before = take(RECALLS).map(|recalls| recalls.f_to_device(device)).transpose()?;
-        match take(NOISE).filter(|noise| noise.size() == [2] && noise.kind() == Kind::Float) {
+        match take(NOISE).filter(|noise| noise.size() == [3] && noise.kind() == Kind::Float) {
             Some(noise) => history.noise = noise.f_to_device(Device::Cpu)?,
             None => return Ok(None),
         }

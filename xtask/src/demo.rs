@@ -32,7 +32,7 @@ pub(crate) fn run(folders: &Folders) -> Result<()> {
         vec![
             Step::new("Fashion-MNIST: download 30 MB, unless it is in the cache", 10.0),
             Step::per_core(
-                format!("run {NOTEBOOK}: 21 training runs (those in the store are kept)"),
+                format!("run {NOTEBOOK}: 30 training runs (those in the store are kept)"),
                 600.0,
                 2,
             ),
