@@ -17,6 +17,8 @@ pub(super) type Plot<'a> = DrawingArea<Canvas<'a>, Cartesian2d<RangedCoordf64, R
 pub(super) const LABEL_SIZE: f64 = 12.0;
 /// Width of a letter over the font size: generous for the usual interface fonts.
 const LETTER: f64 = 0.56;
+/// The same of a capital letter.
+const CAPITAL: f64 = 0.7;
 
 /// One axis: its range, the labelled ticks and what is measured in which unit.
 #[derive(Debug, Clone)]
@@ -193,7 +195,7 @@ fn styled_text(
 
 /// How wide a label is likely to be.
 pub(super) fn label_width(content: &str, size: f64) -> f64 {
-    content.chars().count() as f64 * size * LETTER
+    content.chars().fold(0.0, |sum, c| sum + if c.is_uppercase() { CAPITAL } else { LETTER }) * size
 }
 
 /// A mark of a strategy: its own shape, so that colour is not the only difference.
