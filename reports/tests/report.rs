@@ -195,7 +195,7 @@ fn every_strategy_that_chooses_is_compared_with_fresh_random() {
     );
     assert_eq!(
         summary.others.as_deref().unwrap(),
-        "Of 30 %, the strategies that choose reached, best first: weighted draw 0.890 ± 0.002, mine 0.880 ± 0.002, \
+        "With 30 % of the data, the strategies that choose reached, best first: weighted draw 0.890 ± 0.002, mine 0.880 ± 0.002, \
          auto 0.880 ± 0.002 and GLISTER 0.860 ± 0.002; only weighted draw is shown to beat fresh random."
     );
     for sentence in [

@@ -145,11 +145,11 @@ pub(super) fn others(summary: &Summary) -> Option<String> {
         0 => "; none of them is shown to beat fresh random".to_owned(),
         n if n == beside.len() => "; each of them is shown to beat fresh random".to_owned(),
         1 => format!("; only {} is shown to beat fresh random", won[0]),
-        2..=MOST_OTHERS => format!("; only {} are shown to beat fresh random", list(&won)),
+        2..=MOST_OTHERS => format!("; {} are shown to beat fresh random", list(&won)),
         n => format!("; {n} of them are shown to beat fresh random"),
     };
     Some(format!(
-        "Of {}, the strategies that choose reached, best first: {}{shown}.",
+        "With {} of the data, the strategies that choose reached, best first: {}{shown}.",
         percent(row.fraction),
         list(&reached)
     ))
