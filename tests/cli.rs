@@ -89,7 +89,7 @@ fn train_runs_and_report_on_real_data() {
     assert!(text.contains("small.html"), "{text}");
     let html = std::fs::read_to_string(folder.path().join("small.html")).unwrap();
     assert!(
-        html.contains("GLISTER beside fresh random") && !html.contains("Fresh random is missing"),
+        html.contains("Choosing beside fresh random") && !html.contains("Fresh random is missing"),
         "{html}"
     );
     let (text, _, _) = run(glisten().args(["runs", "--csv"]));

@@ -303,7 +303,7 @@ fn every_option_of_the_command_does_what_it_says() {
         ("Points beside the baseline", true),
         ("fresh-random seed 0", false),
         ("How each figure was measured", false),
-        ("<h2>GLISTER beside fresh random</h2>", false),
+        ("<h2>Choosing beside fresh random</h2>", false),
     ] {
         assert_eq!(html.contains(what), expected, "{what}");
     }

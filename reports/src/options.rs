@@ -93,7 +93,7 @@ pub enum Section {
     Strategies,
     /// The charts.
     Charts,
-    /// GLISTER beside fresh random.
+    /// What chooses beside fresh random.
     Comparison,
     /// GLISTER beside figures in print.
     Published,

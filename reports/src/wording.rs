@@ -4,21 +4,56 @@ use crate::statistics::Estimate;
 
 /// The strategy that trains on everything.
 pub(crate) const FULL: &str = "full";
-/// The strategy the report is about.
+/// What trains best, as Glisten has found: the first that a report speaks of.
+pub(crate) const AUTO: &str = "auto";
+/// The strategy whose figures are in print.
 pub(crate) const GLISTER: &str = "glister";
-/// The baseline every comparison against GLISTER needs.
+/// The baseline that every strategy that chooses is compared with.
 pub(crate) const FRESH_RANDOM: &str = "fresh-random";
 /// A random subset drawn once.
 pub(crate) const FIXED_RANDOM: &str = "fixed-random";
 
-/// A strategy's name in a sentence or label.
+/// The strategies with a name, a colour and a mark of their own, in a report's order: full data, GLISTER and the random
+/// ones, then the others that choose.
+pub(crate) const STRATEGIES: [&str; 9] = [
+    FULL,
+    GLISTER,
+    FRESH_RANDOM,
+    FIXED_RANDOM,
+    AUTO,
+    "weighted-draw",
+    "infobatch",
+    "hardest-half",
+    "grad-match",
+];
+
+/// Whether a strategy chooses what is trained on: whatever neither trains on everything nor draws at random.
+pub(crate) fn chooses(strategy: &str) -> bool {
+    !matches!(strategy, FULL | FRESH_RANDOM | FIXED_RANDOM)
+}
+
+/// A strategy's name in a label or at the start of a sentence.
 pub(crate) fn strategy(name: &str) -> String {
     match name {
         FULL => "Full data".to_owned(),
         GLISTER => "GLISTER".to_owned(),
         FRESH_RANDOM => "Fresh random".to_owned(),
         FIXED_RANDOM => "Fixed random".to_owned(),
+        "weighted-draw" => "Weighted draw".to_owned(),
+        "infobatch" => "InfoBatch".to_owned(),
+        "hardest-half" => "Hardest half".to_owned(),
+        "grad-match" => "GRAD-MATCH".to_owned(),
         other => shorten(other, 24),
+    }
+}
+
+/// A strategy's name within a sentence.
+pub(crate) fn strategy_within(name: &str) -> String {
+    match name {
+        FULL | FRESH_RANDOM | FIXED_RANDOM | "weighted-draw" | "hardest-half" => {
+            strategy(name).to_lowercase()
+        }
+        _ => strategy(name),
     }
 }
 
@@ -168,6 +203,21 @@ mod tests {
         assert_eq!(times(31.4), "31.4 ×");
         assert_eq!(seconds(247.2), "4 min 07 s");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
+    }
+
+    #[test]
+    fn strategies_have_names_to_read() {
+        let names = ["auto", "glister", "infobatch", "grad-match", "weighted-draw", "hardest-half", "mine"];
+        assert_eq!(
+            names.map(strategy),
+            ["auto", "GLISTER", "InfoBatch", "GRAD-MATCH", "Weighted draw", "Hardest half", "mine"]
+        );
+        assert_eq!(
+            names.map(strategy_within),
+            ["auto", "GLISTER", "InfoBatch", "GRAD-MATCH", "weighted draw", "hardest half", "mine"]
+        );
+        assert!(names.into_iter().all(chooses));
+        assert!(!["full", "fresh-random", "fixed-random"].into_iter().any(chooses));
     }
 
     #[test]

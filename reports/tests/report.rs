@@ -141,11 +141,127 @@ fn a_clear_win_and_a_clear_loss_are_named() {
         CELLS.iter().map(shift).collect()
     };
     let won = summarize(&runs(&shifted(-0.02))).unwrap();
-    assert_eq!(won.settings[0].comparisons[0].outcome, Outcome::GlisterBetter);
+    assert_eq!(won.settings[0].comparisons[0].outcome, Outcome::ChoosingBetter);
     assert!(won.caveats.is_empty() && won.headline.contains("Choosing helped"), "{won:?}");
     let lost = summarize(&runs(&shifted(0.06))).unwrap();
     assert_eq!(lost.settings[0].comparisons[0].outcome, Outcome::RandomBetter);
     assert_eq!(lost.caveats, ["GLISTER did worse than fresh random at 30 %."]);
+}
+
+/// Three seeds of a strategy around a mean, a thousandth apart.
+fn three(strategy: &'static str, fraction: f64, accuracy: f64) -> [Cell; 3] {
+    [0, 1, 2].map(|seed| (strategy, fraction, seed, accuracy + 0.001 * (seed - 1) as f64, 3.0, 1.0))
+}
+
+#[test]
+fn every_strategy_that_chooses_is_compared_with_fresh_random() {
+    let cells = [
+        &CELLS[..3],
+        &three("fresh-random", 0.3, 0.880),
+        &three("fixed-random", 0.3, 0.870),
+        &three("auto", 0.3, 0.880),
+        &three("weighted-draw", 0.3, 0.890),
+        &three("glister", 0.3, 0.860),
+        &three("mine", 0.3, 0.8801),
+        &three("infobatch", 0.1, 0.850),
+    ]
+    .concat();
+    let summary = summarize(&runs(&cells)).unwrap();
+    let found: Vec<_> = summary.settings[0]
+        .comparisons
+        .iter()
+        .map(|one| (one.strategy.as_str(), one.fraction, one.outcome))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("glister", 0.3, Outcome::RandomBetter),
+            ("auto", 0.3, Outcome::NoDifferenceShown),
+            ("weighted-draw", 0.3, Outcome::ChoosingBetter),
+            ("infobatch", 0.1, Outcome::RandomMissing),
+            ("mine", 0.3, Outcome::NoDifferenceShown),
+        ]
+    );
+    let won = &summary.settings[0].comparisons[2];
+    // 0.890 − 0.880, in points; Welch: 2.776445105 × √(2 × 1e-6 / 3) × 100. Speedup as of GLISTER above: 8 s a run.
+    close(won.difference.unwrap().mean, 1.0);
+    close(won.difference.unwrap().half_width.unwrap(), 0.226_696);
+    close(won.chosen.unwrap().mean, 0.890);
+    close(won.chosen_speedup.unwrap().mean, (2.5 + 3.0 + 2.75) / 3.0);
+    assert!(
+        summary.headline.contains("30 % of the data, chosen by auto, kept 96.7 %"),
+        "{}",
+        summary.headline
+    );
+    assert_eq!(
+        summary.others.as_deref().unwrap(),
+        "With 30 % of the data, the strategies that choose reached, best first: weighted draw 0.890 ± 0.002, mine 0.880 ± 0.002, \
+         auto 0.880 ± 0.002 and GLISTER 0.860 ± 0.002; only weighted draw is shown to beat fresh random."
+    );
+    for sentence in [
+        "Fresh random subsets are missing at 10 %: whether what InfoBatch chose is better than chance is not shown there.",
+        "GLISTER did worse than fresh random at 30 %.",
+        "auto and mine do not win against fresh random at 30 %: the 95 % interval of the difference holds zero.",
+        "Of so many comparisons with fresh random (4), some may look won by chance: each interval is for one \
+         comparison, and is not widened for their number.",
+    ] {
+        assert!(
+            summary.caveats.iter().any(|caveat| caveat == sentence),
+            "{sentence}: {:#?}",
+            summary.caveats
+        );
+    }
+    let html = page(&cells);
+    let table = &html[html.find("<h2>Choosing beside fresh random").unwrap()..];
+    let table = &table[..table.find("</table>").unwrap()];
+    assert_eq!(table.matches("<tr><th scope=\"row\"").count(), 5);
+    assert!(
+        table.contains("<th scope=\"row\" class=\"key weighted-draw\"><bdi>Weighted draw</bdi></th>"),
+        "{table}"
+    );
+    assert!(table.contains("Weighted draw is better"));
+    let text = words(&html);
+    assert!(text.contains("best first: weighted draw 0.890") && text.contains("auto and mine do not win"));
+}
+
+#[test]
+fn the_first_sentence_is_of_auto_else_of_glister_else_of_the_best_that_chooses() {
+    let base = [&CELLS[..3], &three("fresh-random", 0.3, 0.880), &three("fresh-random", 0.5, 0.890)].concat();
+    let headline = |more: &[[Cell; 3]]| {
+        let summary = summarize(&runs(&[&base[..], &more.concat()].concat())).unwrap();
+        (summary.headline, summary.others)
+    };
+    let (auto, glister) = (three("auto", 0.3, 0.870), three("glister", 0.3, 0.880));
+    let (best, second) = (three("infobatch", 0.3, 0.896), three("grad-match", 0.3, 0.893));
+    let (of_auto, beside_auto) = headline(&[best, glister, auto]);
+    assert!(of_auto.contains("30 % of the data, chosen by auto, kept 95.6 %"), "{of_auto}");
+    assert!(
+        of_auto.ends_with(
+            "Choosing did not help here: auto is −1.00 ± 0.23 points from random, on the wrong side."
+        ),
+        "{of_auto}"
+    );
+    assert!(beside_auto.unwrap().ends_with("; only InfoBatch is shown to beat fresh random."));
+    let (of_glister, _) = headline(&[best, glister]);
+    assert!(of_glister.contains("30 % of the data, chosen by GLISTER,"), "{of_glister}");
+    let (of_best, beside_best) = headline(&[second, best]);
+    assert!(of_best.starts_with("30 % of the data, chosen by InfoBatch,"), "{of_best}");
+    assert!(
+        of_best.ends_with("Choosing helped: +1.60 ± 0.23 points over random, more than chance explains.")
+    );
+    assert!(beside_best.unwrap().ends_with("; each of them is shown to beat fresh random."));
+    // One strategy alone, with whatever name, is compared too, and nothing is set beside it.
+    let (of_one, beside_one) = headline(&[three("mine", 0.5, 0.8901)]);
+    assert!(
+        of_one.starts_with(
+            "The evidence is weak: the intervals overlap, so that choosing beats chance is not shown (+0.01 ± 0.23 points). So \
+             far, 50 % of the data, chosen by mine,"
+        ),
+        "{of_one}"
+    );
+    assert_eq!(beside_one, None);
+    let (of_random, beside_random) = headline(&[]);
+    assert!(of_random.contains("drawn afresh at random") && beside_random.is_none(), "{of_random}");
 }
 
 #[test]
@@ -399,7 +515,7 @@ fn the_page_is_closed_small_and_the_same_each_time() {
     );
     for heading in [
         "What each strategy reached",
-        "GLISTER beside fresh random",
+        "Choosing beside fresh random",
         "All runs",
         "How each figure was measured",
     ] {

@@ -102,6 +102,9 @@ impl ReportArguments {
         // The figures in words, for those who only want to know.
         let summary = report::summary_of(&experiments, &options)?;
         println!("{}", summary.headline);
+        if let Some(others) = &summary.others {
+            println!("{others}");
+        }
         for caveat in &summary.caveats {
             println!("- {caveat}");
         }

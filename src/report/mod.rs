@@ -188,7 +188,7 @@ impl Experiment {
     }
 
     /// The figures of the report, for programs: accuracy, speedup and accuracy lost by strategy and fraction, with their
-    /// intervals, and GLISTER beside fresh random.
+    /// intervals, and each strategy that chooses beside fresh random.
     ///
     /// # Errors
     /// As [`Experiment::report`].

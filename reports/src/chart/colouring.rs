@@ -12,6 +12,8 @@ use std::cmp::Reverse;
 
 /// More categories than this share the colour of the rest.
 const MOST_COLOURS: usize = 8;
+/// More strategies than this share the colour of the rest.
+const MOST_STRATEGIES: usize = 9;
 const SHADE_WIDTH: f64 = 18.0;
 const SHADE_HEIGHT: f64 = 10.0;
 
@@ -126,7 +128,8 @@ fn by_category(variable: &Variable, names: &[String], is_strategy: bool, mark: M
     let mut frequent: Vec<usize> = (0..names.len()).filter(|at| n_rows[*at] > 0).collect();
     let n_used = frequent.len();
     frequent.sort_by_key(|at| Reverse(n_rows[*at]));
-    frequent.truncate(if n_used > MOST_COLOURS { MOST_COLOURS - 1 } else { MOST_COLOURS });
+    let most = if is_strategy { MOST_STRATEGIES } else { MOST_COLOURS };
+    frequent.truncate(if n_used > most { most - 1 } else { most });
     frequent.sort_unstable();
     let own: Vec<Option<Ink>> = (0..names.len())
         .map(|at| {

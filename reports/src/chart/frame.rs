@@ -17,6 +17,8 @@ pub(super) type Plot<'a> = DrawingArea<Canvas<'a>, Cartesian2d<RangedCoordf64, R
 pub(super) const LABEL_SIZE: f64 = 12.0;
 /// Width of a letter over the font size: generous for the usual interface fonts.
 const LETTER: f64 = 0.56;
+/// The same of a capital letter.
+const CAPITAL: f64 = 0.7;
 
 /// One axis: its range, the labelled ticks and what is measured in which unit.
 #[derive(Debug, Clone)]
@@ -193,7 +195,7 @@ fn styled_text(
 
 /// How wide a label is likely to be.
 pub(super) fn label_width(content: &str, size: f64) -> f64 {
-    content.chars().count() as f64 * size * LETTER
+    content.chars().fold(0.0, |sum, c| sum + if c.is_uppercase() { CAPITAL } else { LETTER }) * size
 }
 
 /// A mark of a strategy: its own shape, so that colour is not the only difference.
@@ -207,14 +209,76 @@ pub(super) fn faint_marker(root: &Root<'_>, ink: Ink, at: (f64, f64), radius: f6
         corners.iter().map(|(dx, dy)| pixel(at.0 + dx * radius, at.1 + dy * radius)).collect::<Vec<_>>()
     };
     let fill = ink.carrier().mix(opacity).filled();
-    // Shades stand for a number: their order is in the colour, a shape would mislead.
-    match if ink.is_shade() { 2 } else { ink.colour % 4 } {
-        2 => root.draw(&Circle::new(pixel(at.0, at.1), (radius * PIXELS_PER_UNIT).round() as u32, fill)),
-        3 => root.draw(&Polygon::new(around(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]), fill)),
-        0 => root.draw(&Polygon::new(around(&[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)]), fill)),
-        _ => root.draw(&Polygon::new(around(&[(0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)]), fill)),
+    match corners(ink) {
+        [] => root.draw(&Circle::new(pixel(at.0, at.1), (radius * PIXELS_PER_UNIT).round() as u32, fill)),
+        corners => root.draw(&Polygon::new(around(corners), fill)),
     }
 }
+
+/// The corners of a mark of radius 1: none of a circle. Each of the colours of strategies has its own.
+fn corners(ink: Ink) -> &'static [(f64, f64)] {
+    // Shades stand for a number: their order is in the colour, a shape would mislead.
+    if ink.is_shade() {
+        return &[];
+    }
+    match ink.colour {
+        6 => &[],
+        7 => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        8 => &[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)],
+        9 => &STAR,
+        10 => &[(0.0, 1.2), (1.15, -0.85), (-1.15, -0.85)],
+        11 => &PLUS,
+        12 => &CROSS,
+        13 => &[(-1.05, -1.1), (1.05, -1.1), (-1.05, 1.1), (1.05, 1.1)],
+        14 => &[(-1.3, -0.5), (1.3, -0.5), (1.3, 0.5), (-1.3, 0.5)],
+        _ => &[(0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)],
+    }
+}
+
+/// Five points at 1.45, the dents between them at 0.6.
+const STAR: [(f64, f64); 10] = [
+    (0.0, -1.45),
+    (0.35, -0.49),
+    (1.38, -0.45),
+    (0.57, 0.19),
+    (0.85, 1.17),
+    (0.0, 0.6),
+    (-0.85, 1.17),
+    (-0.57, 0.19),
+    (-1.38, -0.45),
+    (-0.35, -0.49),
+];
+
+const PLUS: [(f64, f64); 12] = [
+    (-0.4, -1.25),
+    (0.4, -1.25),
+    (0.4, -0.4),
+    (1.25, -0.4),
+    (1.25, 0.4),
+    (0.4, 0.4),
+    (0.4, 1.25),
+    (-0.4, 1.25),
+    (-0.4, 0.4),
+    (-1.25, 0.4),
+    (-1.25, -0.4),
+    (-0.4, -0.4),
+];
+
+/// [`PLUS`], turned by an eighth.
+const CROSS: [(f64, f64); 12] = [
+    (0.6, -1.17),
+    (1.17, -0.6),
+    (0.57, 0.0),
+    (1.17, 0.6),
+    (0.6, 1.17),
+    (0.0, 0.57),
+    (-0.6, 1.17),
+    (-1.17, 0.6),
+    (-0.57, 0.0),
+    (-1.17, -0.6),
+    (-0.6, -1.17),
+    (0.0, -0.57),
+];
 
 /// An entry of a legend.
 pub(super) struct Key {
@@ -310,6 +374,16 @@ mod tests {
         assert_eq!(labels, ["0.86", "0.88", "0.90", "0.92"]);
         let labels: Vec<String> = Axis::percent(0.5, "").ticks.into_iter().map(|tick| tick.1).collect();
         assert_eq!(labels, ["0 %", "10 %", "20 %", "30 %", "40 %", "50 %"]);
+    }
+
+    #[test]
+    fn each_colour_of_strategies_has_its_own_mark() {
+        let marks: Vec<_> = (5..15).map(|colour| corners(Ink { colour, dash: 0 })).collect();
+        for (i, mark) in marks.iter().enumerate() {
+            assert!(!marks[..i].contains(mark), "colour {}", i + 5);
+            let reach = mark.iter().map(|(x, y)| x.hypot(*y)).fold(0.0, f64::max);
+            assert!(mark.is_empty() || (1.0..=1.6).contains(&reach), "{reach}");
+        }
     }
 
     #[test]

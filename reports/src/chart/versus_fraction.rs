@@ -12,6 +12,8 @@ use plotters::style::Color;
 
 const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 340.0;
+/// The height of a legend that leaves the plot its size; a taller one makes the drawing taller.
+const LEGEND_HEIGHT: f64 = 36.0;
 /// Between the marks of two strategies at the same fraction, so that neither hides the other's interval.
 const DODGE: f64 = 5.0;
 
@@ -206,7 +208,6 @@ fn draw(
     y: Axis,
     reference: impl FnOnce(&Plot<'_>, f64) -> Drawn,
 ) -> Result<Svg> {
-    let about = About { title: title.to_owned(), description, width: WIDTH, height: HEIGHT };
     let largest = fractions(lines).fold(0.0, f64::max);
     let x = Axis::percent(
         if largest > 0.0 { (largest * 1.04).min(1.0) } else { 1.0 },
@@ -215,8 +216,11 @@ fn draw(
     let left =
         20.0 + y.ticks.iter().map(|tick| super::frame::label_width(&tick.1, 12.0)).fold(20.0, f64::max);
     let legend_width = WIDTH - left - 12.0;
-    let top = 34.0 + legend_height(keys, legend_width) + 6.0;
-    let frame = Frame { width: WIDTH, height: HEIGHT, left, right: 22.0, top, bottom: 48.0 };
+    let of_legend = legend_height(keys, legend_width);
+    let height = HEIGHT + (of_legend - LEGEND_HEIGHT).max(0.0);
+    let about = About { title: title.to_owned(), description, width: WIDTH, height };
+    let top = 34.0 + of_legend + 6.0;
+    let frame = Frame { width: WIDTH, height, left, right: 22.0, top, bottom: 48.0 };
     finish(about, |root: &Root<'_>| {
         let plot = frame.draw(root, &x, &y)?;
         legend(root, keys, left, 28.0, legend_width)?;

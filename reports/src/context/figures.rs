@@ -1,4 +1,4 @@
-//! The figures of each setting: strategies, GLISTER beside fresh random, GLISTER beside what is in print.
+//! The figures of each setting: strategies, those that choose beside fresh random, GLISTER beside what is in print.
 
 use super::runs::strategy_class;
 use super::{LONGEST_NAME, show};
@@ -17,7 +17,7 @@ pub struct SettingPart {
     pub name: Option<String>,
     /// One line a strategy and fraction.
     pub rows: Vec<RowLine>,
-    /// GLISTER beside fresh random, one line a fraction.
+    /// What chooses beside fresh random, one line a strategy and fraction.
     pub comparisons: Vec<ComparisonLine>,
     /// GLISTER beside figures in print.
     pub published: Vec<PublishedLine>,
@@ -50,25 +50,29 @@ pub struct RowLine {
     pub selection: String,
 }
 
-/// GLISTER and fresh random at one fraction.
+/// A strategy that chooses and fresh random at one fraction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparisonLine {
+    /// The strategy's name.
+    pub strategy: String,
+    /// The class that gives it its colour.
+    pub strategy_class: &'static str,
     /// The share of the data.
     pub fraction: String,
-    /// GLISTER's test accuracy.
-    pub glister: String,
+    /// The strategy's test accuracy.
+    pub chosen: String,
     /// Fresh random's test accuracy.
     pub random: String,
     /// Their difference in points.
     pub difference: String,
-    /// GLISTER's speedup.
-    pub glister_speedup: String,
+    /// The strategy's speedup.
+    pub chosen_speedup: String,
     /// Fresh random's speedup.
     pub random_speedup: String,
     /// `won`, `lost` or `open`.
     pub class: &'static str,
     /// What the difference shows.
-    pub verdict: &'static str,
+    pub verdict: String,
 }
 
 /// A row in print and what was reached here.
@@ -155,20 +159,24 @@ impl RowLine {
 impl ComparisonLine {
     fn new(comparison: &Comparison) -> Self {
         let (class, verdict) = match comparison.outcome {
-            Outcome::GlisterBetter => ("won", "GLISTER is better"),
-            Outcome::RandomBetter => ("lost", "Fresh random is better"),
-            Outcome::NoDifferenceShown => ("open", "No difference shown"),
-            Outcome::TooFewSeeds => ("open", "Too few seeds to tell"),
-            Outcome::RandomMissing => ("open", "Fresh random is missing"),
-            Outcome::AccuracyMissing => ("open", "Test accuracy is missing"),
+            Outcome::ChoosingBetter => {
+                ("won", format!("{} is better", wording::strategy(&comparison.strategy)))
+            }
+            Outcome::RandomBetter => ("lost", "Fresh random is better".to_owned()),
+            Outcome::NoDifferenceShown => ("open", "No difference shown".to_owned()),
+            Outcome::TooFewSeeds => ("open", "Too few seeds to tell".to_owned()),
+            Outcome::RandomMissing => ("open", "Fresh random is missing".to_owned()),
+            Outcome::AccuracyMissing => ("open", "Test accuracy is missing".to_owned()),
         };
         let speedup = |value: &Option<Estimate>| show(value.as_ref(), wording::times_with_interval);
         Self {
+            strategy: wording::strategy(&comparison.strategy),
+            strategy_class: strategy_class(Some(&comparison.strategy)),
             fraction: percent(comparison.fraction),
-            glister: show(comparison.glister.as_ref(), wording::accuracy),
+            chosen: show(comparison.chosen.as_ref(), wording::accuracy),
             random: show(comparison.random.as_ref(), wording::accuracy),
             difference: show(comparison.difference.as_ref(), signed_points),
-            glister_speedup: speedup(&comparison.glister_speedup),
+            chosen_speedup: speedup(&comparison.chosen_speedup),
             random_speedup: speedup(&comparison.random_speedup),
             class,
             verdict,

@@ -48,6 +48,8 @@ pub struct Page {
     pub theme: Theme,
     /// The answer, in a sentence or two.
     pub headline: String,
+    /// The other strategies that choose beside the headline's, in a sentence; none where no other chooses.
+    pub others: Option<String>,
     /// Whether the headline is not to be relied on; it says why.
     pub is_weak: bool,
     /// What weakens the answer or is missing for it, one sentence each.
@@ -76,7 +78,7 @@ pub struct Page {
     pub kept_enough: String,
     /// Whether to show the table of strategies.
     pub shows_strategies: bool,
-    /// Whether to set GLISTER beside fresh random.
+    /// Whether to set what chooses beside fresh random.
     pub shows_comparison: bool,
     /// Whether to set GLISTER beside figures in print.
     pub shows_published: bool,
@@ -187,6 +189,7 @@ impl Page {
             subtitle,
             theme: options.theme,
             headline: wording::keep_together(&summary.headline),
+            others: summary.others.as_deref().map(wording::keep_together),
             is_weak: !summary.weaknesses.is_empty(),
             caveats: summary.caveats.iter().map(|text| wording::keep_together(text)).collect(),
             has_runs,

@@ -178,6 +178,11 @@ pub(super) fn strategy_class(strategy: Option<&str>) -> &'static str {
         Some(wording::GLISTER) => "key glister",
         Some(wording::FRESH_RANDOM) => "key fresh",
         Some(wording::FIXED_RANDOM) => "key fixed",
+        Some(wording::AUTO) => "key auto",
+        Some("weighted-draw") => "key weighted-draw",
+        Some("infobatch") => "key infobatch",
+        Some("hardest-half") => "key hardest-half",
+        Some("grad-match") => "key grad-match",
         _ => "key",
     }
 }

@@ -1,7 +1,7 @@
 //! What weakens the answer, or is missing for it: one sentence each.
 
 use super::verdict::setting_name;
-use super::{Outcome, Row, SettingSummary, Summary};
+use super::{Comparison, Outcome, Row, SettingSummary, Summary};
 use crate::wording::{self, FULL, count, list, percent};
 
 fn row_name(row: &Row) -> String {
@@ -47,15 +47,53 @@ pub(super) fn caveats(summary: &Summary, n_unusable: usize) -> Vec<String> {
     found
 }
 
+/// Strategies of which the same holds at the same fractions.
+struct Named {
+    fractions: String,
+    /// The first one's name as a sentence begins with it.
+    first: String,
+    /// The names as they stand within a sentence.
+    within: Vec<String>,
+}
+
+impl Named {
+    fn at_start(&self) -> String {
+        let mut names = self.within.clone();
+        names.splice(..1, [self.first.clone()]);
+        list(&names)
+    }
+
+    fn verb(&self, one: &'static str, many: &'static str) -> &'static str {
+        if self.within.len() == 1 { one } else { many }
+    }
+}
+
+/// The strategies with comparisons of which `condition` holds; those with the same fractions together.
+fn named_where(setting: &SettingSummary, condition: &dyn Fn(&Comparison) -> bool) -> Vec<Named> {
+    let mut found: Vec<Named> = Vec::new();
+    for of_strategy in setting.comparisons.chunk_by(|a, b| a.strategy == b.strategy) {
+        let matching = of_strategy.iter().filter(|one| condition(one));
+        let fractions: Vec<String> = matching.map(|one| percent(one.fraction)).collect();
+        let Some(one) = of_strategy.first().filter(|_| !fractions.is_empty()) else { continue };
+        let fractions = list(&fractions);
+        let within = wording::strategy_within(&one.strategy);
+        match found.iter_mut().find(|named| named.fractions == fractions) {
+            Some(named) => named.within.push(within),
+            None => {
+                let first = wording::strategy(&one.strategy);
+                found.push(Named { fractions, first, within: vec![within] });
+            }
+        }
+    }
+    found
+}
+
 fn of_setting(setting: &SettingSummary) -> Vec<String> {
     let mut found = Vec::new();
     let rows_where = |condition: &dyn Fn(&Row) -> bool| -> Vec<String> {
         setting.rows.iter().filter(|row| condition(row)).map(row_name).collect()
     };
-    let fractions = |outcome: Outcome| -> Vec<String> {
-        let matching = setting.comparisons.iter().filter(|one| one.outcome == outcome);
-        matching.map(|one| percent(one.fraction)).collect()
-    };
+    let named = |outcome: Outcome| named_where(setting, &|one| one.outcome == outcome);
     if setting.full().is_none() {
         found.push("No full-data run is completed: accuracy lost and speedup cannot be said.".to_owned());
     }
@@ -69,32 +107,46 @@ fn of_setting(setting: &SettingSummary) -> Vec<String> {
     } else if !single.is_empty() {
         found.push(format!("One seed only, and so no interval: {}.", list(&single)));
     }
-    let missing = fractions(Outcome::RandomMissing);
-    if !missing.is_empty() {
+    for one in named(Outcome::RandomMissing) {
         found.push(format!(
-            "Fresh random subsets are missing at {}: whether GLISTER's choice is better than chance is not shown there.",
-            list(&missing)
+            "Fresh random subsets are missing at {}: whether what {} chose is better than chance is not shown there.",
+            one.fractions,
+            list(&one.within)
         ));
     }
-    let worse = fractions(Outcome::RandomBetter);
-    if !worse.is_empty() {
-        found.push(format!("GLISTER did worse than fresh random at {}.", list(&worse)));
+    for one in named(Outcome::RandomBetter) {
+        found.push(format!("{} did worse than fresh random at {}.", one.at_start(), one.fractions));
     }
-    let equal = fractions(Outcome::NoDifferenceShown);
-    if !equal.is_empty() {
+    for one in named(Outcome::NoDifferenceShown) {
         found.push(format!(
-            "GLISTER does not win against fresh random at {}: the 95 % interval of the difference holds zero.",
-            list(&equal)
+            "{} {} not win against fresh random at {}: the 95 % interval of the difference holds zero.",
+            one.at_start(),
+            one.verb("does", "do"),
+            one.fractions
         ));
     }
-    let behind: Vec<String> = setting
+    let is_behind = |one: &Comparison| {
+        one.outcome == Outcome::TooFewSeeds && one.difference.is_some_and(|points| points.mean <= 0.0)
+    };
+    for one in named_where(setting, &is_behind) {
+        found.push(format!(
+            "{} {} not ahead of fresh random at {} (no interval).",
+            one.at_start(),
+            one.verb("is", "are"),
+            one.fractions
+        ));
+    }
+    let n_intervals = setting
         .comparisons
         .iter()
-        .filter(|one| one.outcome == Outcome::TooFewSeeds && one.difference.is_some_and(|d| d.mean <= 0.0))
-        .map(|one| percent(one.fraction))
-        .collect();
-    if !behind.is_empty() {
-        found.push(format!("GLISTER is not ahead of fresh random at {} (no interval).", list(&behind)));
+        .filter(|one| one.difference.is_some_and(|d| d.half_width.is_some()))
+        .count();
+    let n_strategies = setting.comparisons.chunk_by(|a, b| a.strategy == b.strategy).count();
+    if n_strategies > 1 && setting.comparisons.iter().any(|one| one.outcome == Outcome::ChoosingBetter) {
+        found.push(format!(
+            "Of so many comparisons with fresh random ({n_intervals}), some may look won by chance: each interval is for one \
+             comparison, and is not widened for their number."
+        ));
     }
     let unchosen = rows_where(&|row| row.n_without_selection_seconds > 0);
     if !unchosen.is_empty() {

@@ -3,7 +3,7 @@
 use super::{Comparison, Outcome, Row, Setting, SettingSummary};
 use crate::statistics::Estimate;
 use crate::table::Run;
-use crate::wording::{FIXED_RANDOM, FRESH_RANDOM, FULL, GLISTER};
+use crate::wording::{FRESH_RANDOM, STRATEGIES, chooses};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ pub(crate) fn millionths(fraction: f64) -> u32 {
     (fraction.clamp(0.0, 1.0) * 1e6).round() as u32
 }
 
-/// The order of strategies everywhere in a report: the four known ones, then by name.
+/// The order of strategies everywhere in a report: the known ones, then by name.
 pub(crate) fn strategy_rank(strategy: &str) -> (usize, &str) {
-    let known = [FULL, GLISTER, FRESH_RANDOM, FIXED_RANDOM];
-    (known.iter().position(|name| *name == strategy).unwrap_or(known.len()), strategy)
+    let known = STRATEGIES.iter().position(|name| *name == strategy);
+    (known.unwrap_or(STRATEGIES.len()), strategy)
 }
 
 /// Strategies in the report's order, fractions (in millionths) descending.
@@ -39,19 +39,17 @@ pub(super) fn summarize_setting(setting: Setting, runs: &[&Run]) -> SettingSumma
     let full_accuracies = per_seed(&full, |run| run.test_accuracy);
     let rows: Vec<Row> = cells.values().map(|runs| row(runs, &full, &full_accuracies)).collect();
 
-    let glister: Vec<(f64, &Vec<&Run>)> = cells
+    // Cells and rows are in the same order.
+    let comparisons = cells
         .iter()
-        .filter(|((rank, _), _)| rank.1 == GLISTER)
-        .map(|((_, fraction), runs)| (f64::from(fraction.0) / 1e6, runs))
-        .collect();
-    let comparisons = glister
-        .into_iter()
-        .map(|(fraction, glister)| {
-            let random = cells.get(&(strategy_rank(FRESH_RANDOM), Reverse(millionths(fraction))));
-            let find = |strategy: &str| {
-                rows.iter().find(|row| row.strategy == strategy && same_fraction(row.fraction, fraction))
-            };
-            compare(fraction, glister, random, find(GLISTER), find(FRESH_RANDOM))
+        .zip(&rows)
+        .filter(|((((_, strategy), _), _), _)| chooses(strategy))
+        .map(|(((_, fraction), chosen), row)| {
+            let random = cells.get(&(strategy_rank(FRESH_RANDOM), *fraction));
+            let is_random =
+                |one: &&Row| one.strategy == FRESH_RANDOM && same_fraction(one.fraction, row.fraction);
+            let comparison = compare(row, chosen, rows.iter().find(is_random), random);
+            Comparison { fraction: f64::from(fraction.0) / 1e6, ..comparison }
         })
         .collect();
     SettingSummary { setting, n_runs: runs.len(), rows, comparisons }
@@ -91,33 +89,28 @@ fn row(runs: &[&Run], full: &[&Run], full_accuracies: &[f64]) -> Row {
     }
 }
 
-fn compare(
-    fraction: f64,
-    glister: &[&Run],
-    random: Option<&Vec<&Run>>,
-    glister_row: Option<&Row>,
-    random_row: Option<&Row>,
-) -> Comparison {
-    let glister_accuracies = per_seed(glister, |run| run.test_accuracy);
+fn compare(row: &Row, chosen: &[&Run], random_row: Option<&Row>, random: Option<&Vec<&Run>>) -> Comparison {
+    let chosen_accuracies = per_seed(chosen, |run| run.test_accuracy);
     let random_accuracies = random.map(|runs| per_seed(runs, |run| run.test_accuracy)).unwrap_or_default();
-    let difference = Estimate::difference(&glister_accuracies, &random_accuracies)
+    let difference = Estimate::difference(&chosen_accuracies, &random_accuracies)
         .map(|difference| difference.scaled(POINTS));
     let outcome = match (random, difference) {
         (None, _) => Outcome::RandomMissing,
         (Some(_), None) => Outcome::AccuracyMissing,
         (Some(_), Some(difference)) => match (difference.low(), difference.high()) {
-            (Some(low), _) if low > 0.0 => Outcome::GlisterBetter,
+            (Some(low), _) if low > 0.0 => Outcome::ChoosingBetter,
             (_, Some(high)) if high < 0.0 => Outcome::RandomBetter,
             (Some(_), Some(_)) => Outcome::NoDifferenceShown,
             _ => Outcome::TooFewSeeds,
         },
     };
     Comparison {
-        fraction,
-        glister: Estimate::of(&glister_accuracies),
+        strategy: row.strategy.clone(),
+        fraction: row.fraction,
+        chosen: Estimate::of(&chosen_accuracies),
         random: Estimate::of(&random_accuracies),
         difference,
-        glister_speedup: glister_row.and_then(|row| row.speedup),
+        chosen_speedup: row.speedup,
         random_speedup: random_row.and_then(|row| row.speedup),
         outcome,
     }

@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 pub struct Summary {
     /// The answer, in one or two sentences made from the data.
     pub headline: String,
+    /// The other strategies that choose beside the headline's, best first, in one sentence; none where no other chooses.
+    pub others: Option<String>,
     /// Why the answer is not to be relied on, one clause each: too few seeds, a difference that may be chance, no random
     /// subsets beside it, time that was not counted. Where there is any, the headline says that first.
     pub weaknesses: Vec<String>,
@@ -75,7 +77,8 @@ pub struct SettingSummary {
     pub n_runs: usize,
     /// One row for each strategy and fraction: full data first, then by strategy, fractions descending.
     pub rows: Vec<Row>,
-    /// GLISTER beside fresh random, one for each fraction that GLISTER was run with, descending.
+    /// Each strategy that chooses beside fresh random, one for each fraction that it was run with: by strategy, fractions
+    /// descending.
     pub comparisons: Vec<Comparison>,
 }
 
@@ -124,31 +127,34 @@ pub struct Row {
     pub n_without_selection_seconds: usize,
 }
 
-/// GLISTER and fresh random subsets of the same size.
+/// A strategy that chooses and fresh random subsets of the same size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
+    /// The strategy that chooses, as the runs table names it, in lower case: any but `full`, `fresh-random` and
+    /// `fixed-random`.
+    pub strategy: String,
     /// The share of the training data, in (0, 1].
     pub fraction: f64,
-    /// GLISTER's test accuracy.
-    pub glister: Option<Estimate>,
+    /// Test accuracy of what was chosen.
+    pub chosen: Option<Estimate>,
     /// Fresh random's test accuracy.
     pub random: Option<Estimate>,
-    /// GLISTER's accuracy less fresh random's, in points, with the interval of the difference.
+    /// The strategy's accuracy less fresh random's, in points, with the interval of the difference.
     pub difference: Option<Estimate>,
-    /// GLISTER's speedup over full data.
-    pub glister_speedup: Option<Estimate>,
+    /// The strategy's speedup over full data.
+    pub chosen_speedup: Option<Estimate>,
     /// Fresh random's speedup over full data.
     pub random_speedup: Option<Estimate>,
     /// What the difference shows.
     pub outcome: Outcome,
 }
 
-/// What a comparison of GLISTER and fresh random shows.
+/// What a comparison of a strategy that chooses and fresh random shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The whole 95 % interval of the difference is on GLISTER's side.
-    GlisterBetter,
+    /// The whole 95 % interval of the difference is on the side of the strategy that chooses.
+    ChoosingBetter,
     /// The whole 95 % interval of the difference is on fresh random's side.
     RandomBetter,
     /// The interval holds zero.
@@ -195,6 +201,7 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
         .collect();
     let mut summary = Summary {
         headline: String::new(),
+        others: None,
         weaknesses: Vec::new(),
         caveats: Vec::new(),
         n_runs: runs.len(),
@@ -204,6 +211,7 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
     };
     summary.weaknesses = verdict::weaknesses(&summary);
     summary.headline = verdict::headline(&summary);
+    summary.others = verdict::others(&summary);
     summary.caveats = caveats::caveats(&summary, n_unusable);
     summary
 }

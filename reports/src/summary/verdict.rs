@@ -1,15 +1,18 @@
 //! The answer in a sentence: words made from the figures, never more than they show. Weak evidence is what it says first.
 
+use super::group::same_fraction;
 use super::{Comparison, Outcome, Row, Setting, SettingSummary, Summary};
 use crate::statistics::Estimate;
-use crate::wording::{self, FRESH_RANDOM, FULL, GLISTER, count, list, percent};
+use crate::wording::{self, AUTO, FRESH_RANDOM, FULL, GLISTER, chooses, count, list, percent};
 
 /// The share of the full-data accuracy that a fraction must keep to be the one in the headline.
 pub(crate) const KEPT_ENOUGH: f64 = 0.98;
 
-/// The answer: the smallest GLISTER fraction that kept [`KEPT_ENOUGH`] of the accuracy; where none did, the one
-/// that kept most; where there is no GLISTER run, the same among the other strategies. Where the evidence is weak, why it
-/// is comes first.
+/// More strategies than this are not set beside each other by name.
+const MOST_OTHERS: usize = 6;
+
+/// The answer: the smallest fraction with which the headline's strategy (see [`choose`]) kept [`KEPT_ENOUGH`] of the accuracy;
+/// where none did, the one that kept most. Where the evidence is weak, why it is comes first.
 pub(super) fn headline(summary: &Summary) -> String {
     if summary.n_runs == 0 {
         return "There are no runs to report on.".to_owned();
@@ -83,11 +86,11 @@ pub(super) fn weaknesses(summary: &Summary) -> Vec<String> {
         _ => {}
     }
     let outcome = comparison_of(setting, row).map(|one| (one.outcome, one.difference));
-    let is_random = matches!(row.strategy.as_str(), FRESH_RANDOM | wording::FIXED_RANDOM);
     match outcome {
-        Some((Outcome::RandomMissing, _)) => found.push(NO_RANDOM.to_owned()),
-        None if !is_random && setting.row(FRESH_RANDOM, row.fraction).is_none() => {
-            found.push(NO_RANDOM.to_owned())
+        Some((Outcome::RandomMissing, _)) => {
+            found.push(
+                "random subsets of the same size were not trained, so chance may do as well".to_owned(),
+            );
         }
         Some((Outcome::AccuracyMissing, _)) => {
             found.push("the fresh random runs have no test accuracy".to_owned());
@@ -107,23 +110,69 @@ pub(super) fn weaknesses(summary: &Summary) -> Vec<String> {
     found
 }
 
-const NO_RANDOM: &str = "random subsets of the same size were not trained, so chance may do as well";
-
-fn comparison_of<'a>(setting: &'a SettingSummary, row: &Row) -> Option<&'a Comparison> {
-    let same = |one: &&Comparison| super::group::same_fraction(one.fraction, row.fraction);
-    setting.comparisons.iter().find(same).filter(|_| row.strategy == GLISTER)
+/// What other strategies that choose reached with the fraction of the headline, best first, and which of all of them beat
+/// chance.
+pub(super) fn others(summary: &Summary) -> Option<String> {
+    let setting = summary.settings.first()?;
+    let row = headline_row(setting).filter(|row| chooses(&row.strategy))?;
+    let mut beside: Vec<(&Comparison, Estimate)> = setting
+        .comparisons
+        .iter()
+        .filter(|one| same_fraction(one.fraction, row.fraction))
+        .filter_map(|one| Some((one, one.chosen?)))
+        .collect();
+    if beside.len() < 2 {
+        return None;
+    }
+    beside.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
+    let name = |one: &Comparison| wording::strategy_within(&one.strategy);
+    let mut reached: Vec<String> = beside
+        .iter()
+        .take(MOST_OTHERS)
+        .map(|(one, accuracy)| format!("{} {}", name(one), wording::accuracy(accuracy)))
+        .collect();
+    if let Some(n_more) = beside.len().checked_sub(MOST_OTHERS).filter(|n| *n > 0) {
+        reached.push(format!("{n_more} more"));
+    }
+    let won: Vec<String> = beside
+        .iter()
+        .filter(|(one, _)| one.outcome == Outcome::ChoosingBetter)
+        .map(|(one, _)| name(one))
+        .collect();
+    let has_random = beside.iter().any(|(one, _)| one.random.is_some());
+    let shown = match won.len() {
+        _ if !has_random => String::new(),
+        0 => "; none of them is shown to beat fresh random".to_owned(),
+        n if n == beside.len() => "; each of them is shown to beat fresh random".to_owned(),
+        1 => format!("; only {} is shown to beat fresh random", won[0]),
+        2..=MOST_OTHERS => format!("; {} are shown to beat fresh random", list(&won)),
+        n => format!("; {n} of them are shown to beat fresh random"),
+    };
+    Some(format!(
+        "With {} of the data, the strategies that choose reached, best first: {}{shown}.",
+        percent(row.fraction),
+        list(&reached)
+    ))
 }
 
+fn comparison_of<'a>(setting: &'a SettingSummary, row: &Row) -> Option<&'a Comparison> {
+    let same = |one: &&Comparison| one.strategy == row.strategy && same_fraction(one.fraction, row.fraction);
+    setting.comparisons.iter().find(same)
+}
+
+/// The row to speak of: of `auto` where it was run, else of GLISTER, else of the strategy that chooses and reached the best
+/// accuracy, else of any.
 fn choose<'a>(subsets: &[&'a Row]) -> Option<&'a Row> {
-    let measured = |row: &&&Row| row.accuracy_kept.is_some();
-    let has_glister = subsets.iter().filter(measured).any(|row| row.strategy == GLISTER);
-    let candidates: Vec<&Row> = subsets
-        .iter()
-        .filter(measured)
-        .filter(|row| !has_glister || row.strategy == GLISTER)
-        .copied()
-        .collect();
+    let measured: Vec<&Row> = subsets.iter().filter(|row| row.accuracy_kept.is_some()).copied().collect();
     let kept = |row: &Row| row.accuracy_kept.unwrap_or(0.0);
+    let is_there = |name: &&str| measured.iter().any(|row| row.strategy == *name);
+    let best = || {
+        let choosing = measured.iter().filter(|row| chooses(&row.strategy));
+        choosing.max_by(|a, b| kept(a).total_cmp(&kept(b))).map(|row| row.strategy.as_str())
+    };
+    let strategy = [AUTO, GLISTER].into_iter().find(is_there).or_else(best);
+    let candidates: Vec<&Row> =
+        measured.iter().filter(|row| strategy.is_none_or(|name| row.strategy == name)).copied().collect();
     let smallest = candidates
         .iter()
         .filter(|row| kept(row) >= KEPT_ENOUGH)
@@ -135,7 +184,7 @@ fn chosen_by(strategy: &str) -> String {
     match strategy {
         FRESH_RANDOM => "drawn afresh at random".to_owned(),
         wording::FIXED_RANDOM => "drawn once at random".to_owned(),
-        other => format!("chosen by {}", wording::strategy(other)),
+        other => format!("chosen by {}", wording::strategy_within(other)),
     }
 }
 
@@ -169,7 +218,7 @@ fn without_full(subsets: &[&Row]) -> String {
             "There is no completed full-data run, so neither accuracy lost nor speedup can be said. The best subset, \
              {} by {}, reached a test accuracy of {}.",
             percent(row.fraction),
-            wording::strategy(&row.strategy),
+            wording::strategy_within(&row.strategy),
             wording::accuracy(&accuracy)
         ),
     }
@@ -180,11 +229,12 @@ fn against_random(setting: &SettingSummary, row: &Row) -> Option<String> {
     let comparison = comparison_of(setting, row)?;
     let difference = comparison.difference.as_ref().map(signed_points)?;
     match comparison.outcome {
-        Outcome::GlisterBetter => {
+        Outcome::ChoosingBetter => {
             Some(format!("Choosing helped: {difference} points over random, more than chance explains."))
         }
         Outcome::RandomBetter => Some(format!(
-            "Choosing did not help here: GLISTER is {difference} points from random, on the wrong side."
+            "Choosing did not help here: {} is {difference} points from random, on the wrong side.",
+            wording::strategy_within(&row.strategy)
         )),
         _ => None,
     }
