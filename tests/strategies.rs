@@ -258,7 +258,12 @@ fn a_training_by_remembered_losses_keeps_its_evidence_and_weighted_trainings_lea
     let data = split_bars(700);
     for name in STRATEGIES {
         let select = Select::named(name, if name == "full" { 1.0 } else { 0.4 }).unwrap();
-        let trainer = Trainer::new(LeNet::for_data(&data)).select(select).epochs(10).batch_size(40).seed(1);
+        let trainer = Trainer::new(LeNet::for_data(&data))
+            .select(select)
+            .epochs(12)
+            .batch_size(40)
+            .learning_rate(0.02)
+            .seed(1);
         let fitted = trainer.fit(&data, &experiment).unwrap();
         let accuracy = fitted.test_accuracy.or(fitted.validation_accuracy).unwrap();
         // GLISTER keeps the same few, and may miss a class.

@@ -283,7 +283,7 @@ impl<'a> Chances<'a> {
 
     fn weights(&self, chosen: &[i64]) -> Option<Vec<f32>> {
         let short = self.shortfall(chosen);
-        if self.correction == 0.0 && short.iter().all(|&times| times == 1.0) {
+        if self.correction == 0.0 && short.is_empty() {
             return None;
         }
         let raw: Vec<f64> = chosen
@@ -299,8 +299,9 @@ impl<'a> Chances<'a> {
         Some(raw.into_iter().map(|weight| (weight / mean) as f32).collect())
     }
 
-    /// By class, how many times fewer of it were drawn than should have been, because there are no more: they weigh as much
-    /// more. 1 where a class gave about what was asked of it; empty where classes are drawn as they come.
+    /// By class, how many times fewer of it were drawn than should have been: where a class has no more samples to give, they
+    /// weigh as much more, and those of the others, which were drawn in their place, less. Empty where every class gave about
+    /// what was asked of it.
     fn shortfall(&self, chosen: &[i64]) -> Vec<f64> {
         let n_classes = self.by_class.len();
         if n_classes == 0 {
@@ -311,12 +312,11 @@ impl<'a> Chances<'a> {
         chosen.iter().for_each(|&at| got[self.classes.of(at as usize)] += 1.0);
         let scale = chosen.len() as f64 / asked.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let times = |(asked, got): (f64, f64)| if got > 0.0 { asked * scale / got } else { 1.0 };
-        asked
-            .into_iter()
-            .zip(got)
-            .map(times)
-            .map(|times| if times > 1.25 { times.min(MOST) } else { 1.0 })
-            .collect()
+        let times: Vec<f64> = asked.into_iter().zip(got).map(times).collect();
+        if times.iter().all(|&times| times < 1.25) {
+            return Vec::new();
+        }
+        times.into_iter().map(|times| times.clamp(1.0 / MOST, MOST)).collect()
     }
 }
 
