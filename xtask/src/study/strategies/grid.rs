@@ -91,6 +91,10 @@ impl Condition {
 pub(super) const SHORT: usize = 20;
 pub(super) const LONG: usize = 100;
 
+/// How all networks are trained.
+const TRAINING: &str = "batch_size = 128\nschedule = \"cosine\"\nthreads = 1\n";
+const OPTIMIZER: &str = "learning_rate = 0.05\nmomentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n";
+
 /// Strategies that choose, all of them.
 const STRATEGIES: [&str; 7] =
     ["fresh-random", "fixed-random", "glister", "auto", "infobatch", "hardest-half", "grad-match"];
@@ -209,7 +213,7 @@ impl Sweep {
         let mut text = format!(
             "# Written by `cargo xtask study strategies`.\n\
              experiment = {}\nmodel = {}\nselections = {}\nfractions = {}\nfull = {}\nseeds = {}\nepochs = {}\n\
-             batch_size = 128\nthreads = 1\ncheckpoint_every = {}\nkeep_selections = false\n",
+             {TRAINING}checkpoint_every = {}\nkeep_selections = false\n",
             quoted(&self.experiment()),
             quoted(self.data.model()),
             list(self.strategies.iter().map(|name| quoted(name)).collect()),
@@ -245,9 +249,9 @@ impl Sweep {
             }
             Condition::Imbalance => text.push_str("imbalance = { classes = 0.5, keep = 0.1 }\n"),
         }
-        text.push_str(
-            "\n[split]\nvalidation = 0.1\nseed = 42\n\n\
-             [optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n\n\
+        let _ = write!(
+            text,
+            "\n[split]\nvalidation = 0.1\nseed = 42\n\n[optimizer]\n{OPTIMIZER}\n\
              # GLISTER as published.\n[glister]\nselect_every = 5\ngreedy = \"RGreedy\"\nrounds = 15\n",
         );
         text
