@@ -43,7 +43,7 @@ impl Data {
     fn take(self) -> Option<usize> {
         match self {
             Self::FashionMnist | Self::Covertype => None,
-            Self::Mnist | Self::Cifar10 => Some(24_000),
+            Self::Mnist | Self::Cifar10 => Some(20_000),
         }
     }
 
@@ -92,7 +92,7 @@ pub(super) const SHORT: usize = 20;
 pub(super) const LONG: usize = 100;
 
 /// How all networks are trained.
-const TRAINING: &str = "batch_size = 128\nschedule = \"cosine\"\nthreads = 1\n";
+const TRAINING: &str = "batch_size = 128\nschedule = \"one-cycle\"\nthreads = 1\n";
 const OPTIMIZER: &str = "learning_rate = 0.05\nmomentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n";
 
 /// Strategies that choose, all of them.
@@ -166,7 +166,7 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
             strategies,
             fractions: &[0.3, 0.1],
             full,
-            seeds: if size == Size::Full { (0..5).collect() } else { (0..3).collect() },
+            seeds: if size == Size::Full { (0..5).collect() } else { (0..2).collect() },
         };
         // Three sweeps of about the same length, so that no core waits long for another.
         sweeps.push(long(LONG, &AUTO, false));
@@ -183,7 +183,8 @@ fn anchors(size: Size, data: Data, condition: Condition) -> &'static [usize] {
         && matches!(data, Data::FashionMnist | Data::Covertype);
     match size {
         Size::Full => &[21, 24, 30, 40],
-        _ if dear => &[21, 30, 40],
+        _ if dear && data == Data::Covertype => &[21, 30, 40],
+        _ if dear => &[21, 40],
         _ => &[21],
     }
 }
