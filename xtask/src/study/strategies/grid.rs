@@ -15,7 +15,7 @@ pub(crate) enum Size {
 }
 
 /// A data set with the network that learns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Data {
     FashionMnist,
     Mnist,
@@ -37,6 +37,15 @@ impl Data {
 
     fn model(self) -> &'static str {
         if self == Self::Covertype { "mlp" } else { "lenet" }
+    }
+
+    /// The highest learning rate: the better one of 0.05 and 0.02 for fresh random at 10 %, by validation accuracy with seeds
+    /// that are not the study's. With 0.05, single trainings on 10 % of MNIST and CIFAR-10 fail.
+    fn learning_rate(self) -> f64 {
+        match self {
+            Self::FashionMnist | Self::Covertype => 0.05,
+            Self::Mnist | Self::Cifar10 => 0.02,
+        }
     }
 
     /// The first so many samples are taken; all, if `None`.
@@ -63,7 +72,7 @@ impl Data {
 }
 
 /// What is done to the training set; validation and test set stay as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     Clean,
     /// So many per cent of the labels drawn anew from all classes.
@@ -93,7 +102,8 @@ pub(super) const LONG: usize = 100;
 
 /// How all networks are trained.
 const TRAINING: &str = "batch_size = 128\nschedule = \"one-cycle\"\nthreads = 1\n";
-const OPTIMIZER: &str = "learning_rate = 0.05\nmomentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n";
+/// The rest of the optimiser; the learning rate is that of [`Data::learning_rate`].
+const OPTIMIZER: &str = "momentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n";
 
 /// Strategies that choose, all of them.
 const STRATEGIES: [&str; 7] =
@@ -128,13 +138,13 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
             &Data::ALL,
             &[Condition::Clean, Condition::Noise(40), Condition::Imbalance],
             &[0.3, 0.1],
-            (0..5).collect(),
+            (1..6).collect(),
         ),
         Size::Full => (
             &Data::ALL,
             &[Condition::Clean, Condition::Noise(40), Condition::Noise(20), Condition::Imbalance],
             &[0.5, 0.3, 0.1, 0.05],
-            (0..5).collect(),
+            (1..6).collect(),
         ),
     };
     let mut sweeps = Vec::new();
@@ -166,7 +176,7 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
             strategies,
             fractions: &[0.3, 0.1],
             full,
-            seeds: if size == Size::Full { (0..5).collect() } else { (0..2).collect() },
+            seeds: if size == Size::Full { (1..6).collect() } else { (1..3).collect() },
         };
         // Three sweeps of about the same length, so that no core waits long for another.
         sweeps.push(long(LONG, &AUTO, false));
@@ -189,14 +199,19 @@ fn anchors(size: Size, data: Data, condition: Condition) -> &'static [usize] {
     }
 }
 
+/// The name of an experiment.
+pub(super) fn experiment(data: Data, condition: Condition, epochs: usize) -> String {
+    let (data, condition) = (data.name(), condition.name());
+    match epochs {
+        SHORT => format!("{data}-{condition}"),
+        epochs => format!("{data}-{condition}-{epochs}-epochs"),
+    }
+}
+
 impl Sweep {
     /// The experiment in the store; its runs may come from several sweeps.
     pub(super) fn experiment(&self) -> String {
-        let (data, condition) = (self.data.name(), self.condition.name());
-        match self.epochs {
-            SHORT => format!("{data}-{condition}"),
-            epochs => format!("{data}-{condition}-{epochs}-epochs"),
-        }
+        experiment(self.data, self.condition, self.epochs)
     }
 
     /// The sweep's own name, also of its file.
@@ -252,8 +267,9 @@ impl Sweep {
         }
         let _ = write!(
             text,
-            "\n[split]\nvalidation = 0.1\nseed = 42\n\n[optimizer]\n{OPTIMIZER}\n\
+            "\n[split]\nvalidation = 0.1\nseed = 42\n\n[optimizer]\nlearning_rate = {}\n{OPTIMIZER}\n\
              # GLISTER as published.\n[glister]\nselect_every = 5\ngreedy = \"RGreedy\"\nrounds = 15\n",
+            self.data.learning_rate(),
         );
         text
     }
@@ -361,7 +377,7 @@ mod tests {
             "selections = [\"fresh-random\", \"glister\", \"auto\"]",
             "fractions = [0.3, 0.1]",
             "full = true",
-            "seeds = [0, 1, 2, 3, 4]",
+            "seeds = [1, 2, 3, 4, 5]",
             "epochs = 20",
             "threads = 1",
             "name = \"fashion-mnist\"",
