@@ -31,6 +31,12 @@ pub(crate) struct Arguments {
     /// strategies: say what would be run and about how long it takes, and run nothing
     #[arg(long)]
     list: bool,
+    /// strategies: run nothing, and say what the runs say that are there
+    #[arg(long, conflicts_with = "list")]
+    analyse: bool,
+    /// strategies: keep figures and charts in the repository, for the README and for `--quick` to be set beside
+    #[arg(long, conflicts_with_all = ["quick", "list"])]
+    save: bool,
 }
 
 /// Does what is missing of the study, and says what came of it.
@@ -38,10 +44,13 @@ pub(crate) struct Arguments {
 /// # Errors
 /// If a step of the set-up or a training fails.
 pub(crate) fn run(folders: &Folders, arguments: Arguments) -> Result<()> {
-    let Arguments { study, quick, full, list } = arguments;
+    let Arguments { study, quick, full, list, analyse, save } = arguments;
     match study {
         Study::Lenet => {
-            ensure!(!full && !list, "--full and --list: only `study strategies` has such an option");
+            ensure!(
+                !(full || list || analyse || save),
+                "--full, --list, --analyse and --save: only `study strategies` has such an option"
+            );
             lenet::run(folders, quick)
         }
         Study::Strategies => {
@@ -54,7 +63,10 @@ pub(crate) fn run(folders: &Folders, arguments: Arguments) -> Result<()> {
                 strategies::list(size);
                 return Ok(());
             }
-            strategies::run(folders, size)
+            if analyse {
+                return strategies::analyse(folders, size, save);
+            }
+            strategies::run(folders, size, save)
         }
     }
 }
