@@ -7,6 +7,8 @@ use super::{Canvas, LOOKS, Look, Scale, look, number};
 const WIDTH: f64 = 960.0;
 const PANEL_HEIGHT: f64 = 300.0;
 const HEAD: f64 = 64.0;
+/// What a mark with its figures takes that lies below the axis.
+const BELOW_WIDTH: f64 = 70.0;
 
 /// The chart, of the cells whose data are clean.
 pub(in super::super) fn accuracy_time(cells: &[Cell]) -> String {
@@ -18,7 +20,8 @@ pub(in super::super) fn accuracy_time(cells: &[Cell]) -> String {
     let mut panels: Vec<(&str, Vec<&Cell>)> = Vec::new();
     for data in Data::ALL {
         let own: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.data == data.name()).collect();
-        if !own.is_empty() {
+        // Without fresh random there is nothing yet to see.
+        if own.iter().any(|cell| cell.strategy == RANDOM) {
             panels.push((data.name(), own));
         }
     }
@@ -74,20 +77,19 @@ fn panel(canvas: &mut Canvas, (left, top): (f64, f64), data: &str, cells: &[&Cel
         }
         if let Some(first) = line.first() {
             let (x, _) = place(first);
-            canvas.text("quiet", "middle", (x, y.from - 6.0), &format!("{percent} %"));
+            canvas.text("quiet", "middle", (x, y.from + 33.0), &format!("{percent} % of the data"));
         }
     }
     // What matters most is drawn last, on top.
     let rank = |cell: &Cell| LOOKS.iter().rev().position(|look| look.strategy == cell.strategy);
     let mut order: Vec<&&Cell> = cells.iter().collect();
     order.sort_by_key(|cell| rank(cell));
+    let mut below: Vec<(f64, &Look, f64)> = Vec::new();
     for cell in order {
         let Some(look) = look(&cell.strategy) else { continue };
         let (at, down) = place(cell);
         if cell.accuracy.mean < low {
-            canvas.mark(look, (at, y.from - 12.0));
-            let below = format!("↓ {:.1} %", cell.accuracy.mean);
-            canvas.text("quiet", "start", (at + 8.0, y.from - 8.0), &below);
+            below.push((at, look, cell.accuracy.mean));
             continue;
         }
         if let Some((from, to)) = cell.accuracy.interval() {
@@ -95,6 +97,19 @@ fn panel(canvas: &mut Canvas, (left, top): (f64, f64), data: &str, cells: &[&Cel
             canvas.line(&class, (at, y.at(from.max(low))), (at, y.at(to.min(high))));
         }
         canvas.mark(look, (at, down));
+    }
+    below.sort_by(|one, other| one.0.total_cmp(&other.0));
+    // How far to the right each line of figures is taken.
+    let mut taken: Vec<f64> = Vec::new();
+    for (at, look, mean) in below {
+        let free = taken.iter().position(|end| *end < at).unwrap_or(taken.len());
+        match taken.get_mut(free) {
+            Some(end) => *end = at + BELOW_WIDTH,
+            None => taken.push(at + BELOW_WIDTH),
+        }
+        let down = y.from - 12.0 - 16.0 * free as f64;
+        canvas.mark(look, (at, down));
+        canvas.text("quiet", "start", (at + 8.0, down + 4.0), &format!("↓ {mean:.1} %"));
     }
 }
 
