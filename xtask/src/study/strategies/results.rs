@@ -32,7 +32,7 @@ pub(super) struct Results {
 /// What stands beside figures that rest on it.
 const TIME: &str = "Steps cost the same for all strategies (step_costs: measured); choosing's share in training is measured \
      within each run. Equal time: the schedule of fresh random with the fewest epochs that is as long as a strategy's training \
-     and choosing.";
+     and choosing. Speed: full data's steps beside a strategy's with its choosing.";
 
 impl Results {
     pub(super) fn new(command: &str, runs: &[Run]) -> Self {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn tables_say_what_was_found() {
         let text = markdown(&cells(&runs()));
-        let auto = "| clean | mnist | 30 % | 90.0 | 80.0 | 83.0 | **+2.00 ± 0.25** | **−7.00 ± 0.00** | 2.9 × | 2.0 % |";
+        let auto = "| clean | mnist | 30 % | 90.0 | 80.0 | 83.0 | **+2.00 ± 0.25** | **−7.00 ± 0.00** | 3.3 × | 2.0 % |";
         assert!(text.contains(auto), "{text}");
         assert!(text.contains("| trained on | glister | auto |"), "{text}");
         let all = "| clean | mnist | 30 % | (−0.50 ± 4.97) | **+2.00 ± 0.25** |";

@@ -123,7 +123,9 @@ fn no_loss(cell: &Cell) -> (Option<bool>, String) {
         return (None, "no runs on full data".to_owned());
     };
     let met = points.interval().map(|(_, high)| high >= 0.0 && speedup >= 3.0);
-    (met, format!("{} at {:.1} times its speed", full_text(cell), speedup))
+    let measured =
+        cell.speedup_measured.map(|speed| format!(" ({speed:.1} as measured)")).unwrap_or_default();
+    (met, format!("{} at {speedup:.1} times its speed{measured}", full_text(cell)))
 }
 
 fn half_the_loss(cell: &Cell) -> (Option<bool>, String) {
