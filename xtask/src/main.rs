@@ -66,14 +66,7 @@ enum Command {
         quick: bool,
     },
     /// Do a study again, as far as its store does not hold it; leaves its figures and reports in target/study
-    Study {
-        /// Which one
-        #[arg(value_enum)]
-        study: study::Study,
-        /// A small part of the data, two epochs, two seeds: to see that it works
-        #[arg(long)]
-        quick: bool,
-    },
+    Study(study::Arguments),
     /// Provide libtorch and the C shim of torch-sys, and point .libtorch at them
     Libtorch,
     /// Build the workspace and the bundle that notebook cells link to
@@ -89,7 +82,7 @@ fn main() -> ExitCode {
         Command::Lab { args } => lab::run(&folders, &args),
         Command::Test { full, filter } => test::run(&folders, full, &filter),
         Command::Bench { name, quick } => bench::run(&folders, name, bench::Effort { quick }),
-        Command::Study { study, quick } => study::run(&folders, study, quick),
+        Command::Study(arguments) => study::run(&folders, arguments),
         Command::Libtorch => setup::libtorch_only(&folders),
         Command::Bundle => setup::up_to_bundle(&folders),
     });

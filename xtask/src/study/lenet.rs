@@ -1,5 +1,5 @@
-//! `cargo xtask study NAME`: a study again, from its sweep files, into a store of its own; its figures as JSON, a report for
-//! each data set, and what was aimed at beside what was reached. Runs that the store holds are not done again.
+//! `cargo xtask study lenet`: full data, GLISTER, fresh random and fixed random with LeNet, from the sweep files of
+//! `notebooks/sweeps`; figures as JSON, a report for each data set, and what was aimed at beside what was reached.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,13 +14,6 @@ use crate::folders::{self, Folders};
 use crate::plan::Step;
 use crate::{process, say, setup};
 
-/// A study.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Study {
-    /// LeNet on MNIST, Fashion-MNIST and CIFAR-10: full data, GLISTER, fresh random and fixed random
-    Lenet,
-}
-
 /// The data sets, each with its sweep file.
 const LENET: [(&str, &str); 3] =
     [("mnist", "lenet-mnist"), ("fashion-mnist", "lenet-fashion-mnist"), ("cifar10", "lenet-cifar10")];
@@ -32,12 +25,9 @@ const QUICK: [&str; 6] = ["--take", "1500", "--epochs", "2", "--seeds", "0,1"];
 ///
 /// # Errors
 /// If a step of the set-up or a sweep fails.
-pub(crate) fn run(folders: &Folders, study: Study, quick: bool) -> Result<()> {
-    let (name, sweeps) = match study {
-        Study::Lenet => ("lenet", &LENET),
-    };
+pub(super) fn run(folders: &Folders, quick: bool) -> Result<()> {
     let out = folders.target.join("study");
-    let name = if quick { format!("{name}-quick") } else { name.to_owned() };
+    let name = if quick { "lenet-quick" } else { "lenet" };
     let secs = if quick { 40.0 } else { 1500.0 };
     let step =
         Step::per_core(format!("the study '{name}' (runs that its store holds are kept)"), 2.0 * secs, 2);
@@ -47,7 +37,7 @@ pub(crate) fn run(folders: &Folders, study: Study, quick: bool) -> Result<()> {
 
     let start = Instant::now();
     let mut parts = Vec::new();
-    for (data, sweep) in sweeps {
+    for (data, sweep) in &LENET {
         say::step(&format!("{data}, by notebooks/sweeps/{sweep}.toml"));
         let files = Files::of(&out, sweep, quick);
         process::run(&mut files.command(folders, &out.join(format!("{name}.db")), quick)?)?;
@@ -56,7 +46,7 @@ pub(crate) fn run(folders: &Folders, study: Study, quick: bool) -> Result<()> {
         let figures = serde_json::from_str(&text).with_context(|| format!("{}", files.figures.display()))?;
         parts.push(Part { data: (*data).to_owned(), report: files.report, figures });
     }
-    let result = result(&name, &parts, quick, start.elapsed().as_secs_f64());
+    let result = result(name, &parts, quick, start.elapsed().as_secs_f64());
     let path = out.join(format!("{name}.json"));
     folders::write_atomically(&path, serde_json::to_string_pretty(&result)?)?;
     println!("{}", table(&result));
@@ -100,15 +90,15 @@ impl Files {
 }
 
 /// One data set's figures, as `glisten sweep --json` writes them.
-pub(crate) struct Part {
-    pub(crate) data: String,
-    pub(crate) report: PathBuf,
-    pub(crate) figures: Value,
+pub(super) struct Part {
+    pub(super) data: String,
+    pub(super) report: PathBuf,
+    pub(super) figures: Value,
 }
 
 /// The whole study's figures: for each data set the summary's rows and comparisons and what is in print beside them, and how
 /// many of the aims are met.
-pub(crate) fn result(name: &str, parts: &[Part], quick: bool, seconds: f64) -> Value {
+pub(super) fn result(name: &str, parts: &[Part], quick: bool, seconds: f64) -> Value {
     let (mut faster, mut more_accurate, mut rows, mut beats_random, mut shown, mut comparisons) =
         (0, 0, 0, 0, 0, 0);
     let mut data = Vec::new();
@@ -160,7 +150,7 @@ pub(crate) fn result(name: &str, parts: &[Part], quick: bool, seconds: f64) -> V
 }
 
 /// The figures as a table for the terminal, and the aims missed with their reasons.
-pub(crate) fn table(result: &Value) -> String {
+pub(super) fn table(result: &Value) -> String {
     let mut text = format!(
         "{:<14} {:>8}  {:<13} {:>15}  {:>14}  {:>13}\n",
         "data set", "fraction", "strategy", "test accuracy", "points lost", "speedup"
