@@ -25,7 +25,7 @@ pub enum Strategy {
     FreshRandom,
     /// One random subset for the whole training.
     FixedRandom,
-    /// What did best in Glisten's own study: [`WeightedDraw`] as it is by default.
+    /// What Glisten advises: [`WeightedDraw`] as it is by default.
     Auto,
     /// A new subset each epoch, drawn by the losses that training has met.
     WeightedDraw(WeightedDraw),

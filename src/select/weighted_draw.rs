@@ -72,7 +72,7 @@ pub struct WeightedDraw {
 }
 
 impl Default for WeightedDraw {
-    /// What the study of strategies was run with: β = 1 with a floor of 1, γ = 2, α = 0, ρ = 1. Chosen by validation accuracy
+    /// What the study of strategies is run with: β = 1 with a floor of 1, γ = 2, α = 0, ρ = 1. Chosen by validation accuracy
     /// on Fashion-MNIST, MNIST and CIFAR-10 with seeds that the study does not use.
     fn default() -> Self {
         Self {
