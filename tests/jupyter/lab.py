@@ -258,7 +258,7 @@ def visit(page, address, folder, pictures):
     )
     page.evaluate("void jupyterapp.commands.execute('notebook:run-cell')")
     output = f"{code_cell(-1)}.querySelector('.jp-OutputArea')?.innerText"
-    page.wait("the variables", f"{output}?.includes('still 2700 images and 8 runs')", until)
+    page.wait("the variables", f"{output}?.includes('still 2700 images and 11 runs')", until)
     said("the variables are still there")
     if pictures:
         page.picture(folder / "end.png")
