@@ -224,12 +224,14 @@ fn rare_classes_are_drawn_as_the_validation_set_has_them() {
     let rarest = |shares: &[f64]| shares.iter().copied().fold(1.0, f64::min);
     let (random, _) = shares(Select::fresh_random(0.1));
     assert!(rarest(&random) < 0.5 / n_classes as f64, "{random:?}");
-    let (drawn, _) = shares(Select::auto(0.1));
-    assert!(rarest(&drawn) > 0.7 / n_classes as f64, "{drawn:?}");
+    // A draw without replacement takes a little less than it should of those it takes most of; weights make up for it.
+    let (drawn, weighed) = shares(Select::auto(0.1));
+    assert!(rarest(&drawn) > 0.55 / n_classes as f64, "{drawn:?}");
+    assert!(rarest(&weighed) > 0.8 / n_classes as f64, "{weighed:?}");
     // At half of the data, a rare class has fewer samples than it should give: they weigh more.
     let (drawn, weighed) = shares(Select::auto(0.5));
-    assert!(rarest(&drawn) < 0.6 / n_classes as f64, "{drawn:?}");
-    assert!(rarest(&weighed) > 0.7 / n_classes as f64, "{weighed:?}");
+    assert!(rarest(&drawn) < 0.5 / n_classes as f64, "{drawn:?}");
+    assert!(rarest(&weighed) > 0.8 / n_classes as f64, "{weighed:?}");
 }
 
 #[test]
@@ -274,8 +276,8 @@ fn a_training_by_remembered_losses_keeps_its_evidence_and_weighted_trainings_lea
         let selections = run.selection_records().unwrap().len();
         let expected = match name {
             "full" | "fresh-random" | "fixed-random" | "hardest-half" => 0,
-            "glister" | "grad-match" => 2,
-            _ => 10,
+            "glister" | "grad-match" => 3,
+            _ => 12,
         };
         assert_eq!(selections, expected, "{name}");
     }
