@@ -227,11 +227,11 @@ fn rare_classes_are_drawn_as_the_validation_set_has_them() {
     // A draw without replacement takes a little less than it should of those it takes most of; weights make up for it.
     let (drawn, weighed) = shares(Select::auto(0.1));
     assert!(rarest(&drawn) > 0.55 / n_classes as f64, "{drawn:?}");
-    assert!(rarest(&weighed) > 0.8 / n_classes as f64, "{weighed:?}");
+    assert!(rarest(&weighed) > 0.7 / n_classes as f64, "{weighed:?}");
     // At half of the data, a rare class has fewer samples than it should give: they weigh more.
     let (drawn, weighed) = shares(Select::auto(0.5));
     assert!(rarest(&drawn) < 0.5 / n_classes as f64, "{drawn:?}");
-    assert!(rarest(&weighed) > 0.8 / n_classes as f64, "{weighed:?}");
+    assert!(rarest(&weighed) > 0.7 / n_classes as f64, "{weighed:?}");
 }
 
 #[test]
