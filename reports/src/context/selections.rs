@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 /// Bytes that all contact sheets together may add to a page, so that a report of few runs stays small enough for any mail.
-const MOST_BYTES: usize = 42_000;
+const MOST_BYTES: usize = 38_000;
 /// Bytes of a picture beside its image.
 const MARKUP: usize = 240;
 
