@@ -40,7 +40,7 @@ pub(super) struct History {
     gain_times: Tensor,
     /// Where its loss stood among the validation losses of that time, in [0, 1], `f32 [N]`; NaN where that is not known.
     ranks: Tensor,
-    /// The validation losses before the epoch that is under way, `f32 [V]`, ascending.
+    /// The validation losses before the epoch that is under way, `f32 [V]`, in the order of the samples.
     before: Option<Tensor>,
     /// The share of each class's validation samples recognised before the epoch that is under way, `f32 [C]`.
     recalls_before: Option<Tensor>,
@@ -88,6 +88,7 @@ const NAMES: [&str; 7] = [
 
 const BEFORE: &str = "history.before";
 const RECALLS: &str = "history.recalls_before";
+const FIRST_MET: &str = "history.first_met";
 const NOISE: &str = "history.noise";
 
 /// Below this, an estimated share of wrong labels is taken for chance; above that one, it is not believed.
@@ -402,7 +403,7 @@ impl History {
     /// All of it as tensors by name, for a checkpoint.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
         let by_sample = NAMES.into_iter().zip(self.by_sample().map(Tensor::shallow_clone));
-        let of_set = [(BEFORE, &self.before), (RECALLS, &self.recalls_before)]
+        let of_set = [(BEFORE, &self.before), (RECALLS, &self.recalls_before), (FIRST_MET, &self.first_met)]
             .into_iter()
             .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor.shallow_clone())));
         by_sample.chain(of_set).chain([(NOISE, self.noise.shallow_clone())])
@@ -428,10 +429,69 @@ impl History {
         }
         history.before = take(BEFORE).map(|before| before.f_to_device(device)).transpose()?;
         history.recalls_before = take(RECALLS).map(|recalls| recalls.f_to_device(device)).transpose()?;
+        history.first_met = take(FIRST_MET).map(|counts| counts.f_to_device(device)).transpose()?;
         match take(NOISE).filter(|noise| noise.size() == [3] && noise.kind() == Kind::Float) {
             Some(noise) => history.noise = noise.f_to_device(Device::Cpu)?,
             None => return Ok(None),
         }
         Ok(Some(history))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a model sees that gives three of four samples their class of two, and of every third label another one.
+    fn seen(n: i64, wrong: i64) -> LastLayer {
+        let truth: Vec<i64> = (0..n).map(|at| at % 2).collect();
+        let logits: Vec<f32> = (0..n)
+            .flat_map(|at| {
+                let taken_for = if at % 8 < 6 { truth[at as usize] } else { 1 - truth[at as usize] };
+                [if taken_for == 0 { 2.0 } else { -2.0 }, 0.0]
+            })
+            .collect();
+        let labels: Vec<i64> = (0..n)
+            .map(|at| if wrong > 0 && at % wrong == 0 { 1 - truth[at as usize] } else { truth[at as usize] })
+            .collect();
+        LastLayer {
+            features: Tensor::ones([n, 3], (Kind::Float, Device::Cpu)),
+            logits: Tensor::from_slice(&logits).view([n, 2]),
+            labels: Tensor::from_slice(&labels),
+        }
+    }
+
+    #[test]
+    fn a_history_taken_up_from_a_checkpoint_estimates_what_it_would_have() {
+        let (n, validation) = (1200, seen(400, 0));
+        let all = seen(n, 3);
+        let classes = Classes::new(&all.labels, 2).unwrap();
+        let validation_classes = Classes::new(&validation.labels, 2).unwrap();
+        let validation_losses =
+            Vec::<f32>::try_from(losses(&validation.logits, &validation.labels).unwrap()).unwrap();
+        let judge = |history: &mut History, epoch| {
+            history.judge(&validation, &validation_losses, (&classes, &validation_classes), epoch).unwrap();
+        };
+        let note = |history: &mut History, from: i64, epoch| {
+            let indices = Tensor::arange_start(from, from + 600, (Kind::Int64, Device::Cpu));
+            history.note(&indices, all.select(&indices), epoch).unwrap();
+            history.take_in().unwrap();
+        };
+        let mut history = History::new(n, Device::Cpu).unwrap();
+        note(&mut history, 0, 0);
+        judge(&mut history, 0);
+        note(&mut history, 600, 1);
+        let kept: Vec<(&str, Tensor)> =
+            history.tensors().map(|(name, tensor)| (name, tensor.copy())).collect();
+        let take =
+            |name: &str| kept.iter().find(|(known, _)| *known == name).map(|(_, tensor)| tensor.copy());
+        let mut taken_up = History::from_tensors(take, n, Device::Cpu).unwrap().unwrap();
+        for history in [&mut history, &mut taken_up] {
+            judge(history, 1);
+            // Of two classes, every third label exchanged is as if two thirds were drawn anew.
+            let rate = history.noise_rate().unwrap();
+            assert!((rate - 2.0 / 3.0).abs() < 0.01, "{rate}");
+        }
+        assert_eq!(history.ranks().unwrap()[600..], taken_up.ranks().unwrap()[600..]);
     }
 }

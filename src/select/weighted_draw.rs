@@ -165,10 +165,6 @@ impl Chooser for WeightedDraw {
         Ok(Some(Selection { indices, gains, weights }))
     }
 
-    fn is_shuffled(&self) -> bool {
-        false
-    }
-
     fn remembers(&self) -> Remembers {
         Remembers::Losses
     }
