@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::LastLayer;
+use super::{LastLayer, Loss};
 use crate::error::{Error, Result};
 
 /// What training has learnt of the samples of its training set: evidence for one who looks for wrong labels. A sample whose
@@ -171,15 +171,8 @@ pub(super) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 }
 
 /// The derivative of each sample's loss by its logits, `f32 [N, C]`.
-fn residuals(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let logits = logits.f_detach()?.f_to_kind(Kind::Float)?;
-    if labels.f_kind()? != Kind::Int64 {
-        return Ok((&logits - labels.f_reshape(logits.size())?) * 2.0);
-    }
-    let mut residuals = logits.f_softmax(-1, Kind::Float)?;
-    let minus = Tensor::f_full([labels.size()[0], 1], -1.0, (Kind::Float, logits.device()))?;
-    let _ = residuals.f_scatter_add_(1, &labels.f_unsqueeze(1)?, &minus)?;
-    Ok(residuals)
+fn residuals(seen: &LastLayer) -> Result<Tensor> {
+    Loss::of_labels(&seen.labels).residuals(seen, tch::get_num_threads().max(1) as usize)
 }
 
 impl History {
@@ -220,19 +213,21 @@ impl History {
             let indices: Vec<&Tensor> = of_epoch.iter().map(|one| &one.indices).collect();
             let indices = Tensor::f_cat(&indices, 0)?;
             let seen = LastLayer::cat(of_epoch.iter().map(|one| &one.seen));
-            let logits = seen.logits.f_to_kind(Kind::Float)?;
-            let _ = self.losses.f_index_copy_(0, &indices, &losses(&logits, &seen.labels)?)?;
+            let seen = LastLayer {
+                features: seen.features.f_to_kind(Kind::Float)?,
+                logits: seen.logits.f_to_kind(Kind::Float)?,
+                ..seen
+            };
+            let _ = self.losses.f_index_copy_(0, &indices, &losses(&seen.logits, &seen.labels)?)?;
             let _ = self.epochs.f_index_fill_(0, &indices, of_epoch[0].epoch as f64)?;
             if seen.labels.kind() == Kind::Int64 {
-                self.count_first_met(&indices, &logits, &seen.labels)?;
+                self.count_first_met(&indices, &seen.logits, &seen.labels)?;
             }
             let ones = Tensor::f_ones([indices.size()[0]], (Kind::Float, indices.device()))?;
             let _ = self.times.f_index_add_(0, &indices, &ones)?;
             if let Some(gradient) = &self.gradient {
-                let features = seen.features.f_to_kind(Kind::Float)?;
-                let towards = gradient.biases.f_addmm(&features, &gradient.weights.f_tr()?)?; // [N, C]
-                let gains =
-                    (residuals(&logits, &seen.labels)? * towards).f_sum_dim_intlist(1, false, Kind::Float)?;
+                let towards = gradient.biases.f_addmm(&seen.features, &gradient.weights.f_tr()?)?; // [N, C]
+                let gains = (residuals(&seen)? * towards).f_sum_dim_intlist(1, false, Kind::Float)?;
                 let _ = self.gains.f_index_copy_(0, &indices, &gains)?;
                 let _ = self.gain_sums.f_index_add_(0, &indices, &gains)?;
                 let _ = self.gain_times.f_index_add_(0, &indices, &ones)?;
@@ -349,7 +344,7 @@ impl History {
             self.estimate_noise(validation)?;
         }
         let n = validation.logits.size()[0] as f64;
-        let residuals = residuals(&validation.logits, &validation.labels)? / n;
+        let residuals = residuals(validation)? / n;
         self.gradient = Some(Gradient {
             weights: residuals.f_tr()?.f_matmul(&validation.features)?,
             biases: residuals.f_sum_dim_intlist(0, false, Kind::Float)?,

@@ -26,6 +26,11 @@ impl Default for Loss {
 }
 
 impl Loss {
+    /// The plain loss of samples with these labels: cross-entropy for classes, the squared error for targets.
+    pub(in crate::select) fn of_labels(labels: &Tensor) -> Self {
+        if labels.kind() == tch::Kind::Int64 { Self::default() } else { Self::SquaredError }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         match *self {
             Self::CrossEntropy { label_smoothing } if !(0.0..1.0).contains(&label_smoothing) => {

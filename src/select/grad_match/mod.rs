@@ -67,8 +67,14 @@ impl Chooser for GradMatch {
         let seen = loader.pass_over_train(model, normalization, None)?;
         let n = loader.train.len() as i64;
         let order = loader.random(ORDERS | loader.n_epochs_begun, n, n);
-        let loss = if seen.labels.kind() == Kind::Int64 { Loss::default() } else { Loss::SquaredError };
-        Ok(Some(choose(&seen, &seen, &loss, loader.budget(), loader.batch_size, &order)?))
+        Ok(Some(choose(
+            &seen,
+            &seen,
+            &Loss::of_labels(&seen.labels),
+            loader.budget(),
+            loader.batch_size,
+            &order,
+        )?))
     }
 }
 
