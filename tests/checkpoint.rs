@@ -22,13 +22,17 @@ const LIMIT: &str = "GLISTEN_TEST_CHECKPOINT_LIMIT";
 
 const EPOCHS: usize = 14;
 
-fn cases() -> [(&'static str, Select); 8] {
+/// The case in which 40 % of the labels are wrong.
+const WRONG_LABELS: &str = "auto with wrong labels";
+
+fn cases() -> [(&'static str, Select); 9] {
     [
         ("full", Select::full()),
         ("fresh-random", Select::fresh_random(0.3)),
         ("fixed-random", Select::fixed_random(0.3)),
         ("glister", Select::glister(0.3).select_every(3).kappa(0.4).pool(2.0)),
         ("auto", Select::auto(0.3).kappa(0.2)),
+        (WRONG_LABELS, Select::auto(0.3)),
         ("infobatch", Select::info_batch(0.3)),
         ("grad-match", Select::grad_match(0.3).select_every(4)),
         ("remembered", Select::glister(0.3).select_every(2).remembered(true).validation_samples(60)),
@@ -78,7 +82,10 @@ fn limit_file_size(bytes: u64) {
 #[test]
 fn a_training_to_be_killed() {
     let (Some(store), Ok(case)) = (std::env::var_os(STORE), std::env::var(CASE)) else { return };
-    let data = split_bars(700);
+    let mut data = split_bars(700);
+    if case == WRONG_LABELS {
+        data = data.with_label_noise(LabelNoise { rate: 0.4, ..Default::default() }).unwrap();
+    }
     let store = Store::open(PathBuf::from(store)).unwrap();
     let study = Experiment::resume_in(&store, "killed").unwrap();
     set_listener(Some(Arc::new(Tell)));

@@ -3,6 +3,7 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
+use super::label_noise::{LabelNoise, NoiseEstimate};
 use super::{LastLayer, Loss};
 use crate::error::{Error, Result};
 
@@ -42,16 +43,10 @@ pub(super) struct History {
     ranks: Tensor,
     /// The validation losses before the epoch that is under way, `f32 [V]`, in the order of the samples.
     before: Option<Tensor>,
-    /// The share of each class's validation samples recognised before the epoch that is under way, `f32 [C]`.
-    recalls_before: Option<Tensor>,
-    /// Of the samples met for the first time in the epoch under way, by class: how many have it as their label, how many of
-    /// these are recognised, and how many of all are taken for it, `f32 [3, C]`.
-    first_met: Option<Tensor>,
-    /// The share of wrong labels as estimated so far, on how many samples, and how much better than chance these were
-    /// recognised, `f32 [3]`.
-    noise: Tensor,
-    /// How much better than chance the validation samples are recognised, in [0, 1]; found anew before each epoch.
-    competence: f64,
+    /// The same by class, ascending; not kept in checkpoints.
+    sorted_before: Option<Vec<Vec<f32>>>,
+    /// What is known of wrong labels.
+    pub(super) noise: NoiseEstimate,
     /// The gradient there; not kept in checkpoints, as each epoch begins with a new one.
     gradient: Option<Gradient>,
     /// Batches that were handed in and not yet looked at: many small tensors cost more than a large one.
@@ -87,29 +82,10 @@ const NAMES: [&str; 7] = [
 ];
 
 const BEFORE: &str = "history.before";
-const RECALLS: &str = "history.recalls_before";
-const FIRST_MET: &str = "history.first_met";
-const NOISE: &str = "history.noise";
-
-/// Below this, an estimated share of wrong labels is taken for chance; above that one, it is not believed.
-const LEAST_NOISE: f64 = 0.05;
-const MOST_NOISE: f64 = 0.9;
-
-/// Fewer samples say nothing of the share of wrong labels.
-const FEWEST_FIRST_MET: f64 = 50.0;
-
-/// How often each class is there, in each of `labels`, `f32 [L, C]`.
-fn by_class(labels: &[&Tensor], n_classes: i64) -> Result<Tensor> {
-    let counts = labels
-        .iter()
-        .map(|labels| Ok(labels.f_bincount(None::<&Tensor>, n_classes)?.f_to_kind(Kind::Float)?));
-    Ok(Tensor::f_stack(&counts.collect::<Result<Vec<Tensor>>>()?, 0)?)
-}
-
 /// The class of each sample of a set; all in one where labels are no classes.
 #[derive(Debug)]
 pub(super) struct Classes {
-    labels: Option<Vec<i64>>,
+    labels: Option<Vec<u32>>,
     /// How many classes are told apart.
     pub(super) n: usize,
 }
@@ -128,7 +104,8 @@ impl Classes {
                 }
             }
         }
-        Ok(Self { labels: Some(Vec::try_from(labels.f_to_device(Device::Cpu)?)?), n: n_classes })
+        let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
+        Ok(Self { labels: Some(labels.into_iter().map(|label| label as u32).collect()), n: n_classes })
     }
 
     /// The class of the sample at `at`.
@@ -143,8 +120,8 @@ impl Classes {
         counts
     }
 
-    /// The values of each class's samples; those of all for a class that has fewer than [`FEW`].
-    pub(super) fn parted(&self, values: &[f32]) -> Vec<Vec<f32>> {
+    /// The values of each class's samples, ascending; those of all for a class that has fewer than [`FEW`].
+    pub(super) fn sorted(&self, values: &[f32]) -> Vec<Vec<f32>> {
         let mut parts = vec![Vec::new(); self.n];
         for (at, &value) in values.iter().enumerate() {
             parts[self.of(at)].push(value);
@@ -152,6 +129,7 @@ impl Classes {
         for part in parts.iter_mut().filter(|part| part.len() < FEW) {
             *part = values.to_vec();
         }
+        parts.iter_mut().for_each(|part| part.sort_unstable_by(f32::total_cmp));
         parts
     }
 }
@@ -188,10 +166,8 @@ impl History {
             gain_times: full(0.0)?,
             ranks: full(f64::NAN)?,
             before: None,
-            recalls_before: None,
-            first_met: None,
-            noise: Tensor::f_zeros([3], (Kind::Float, Device::Cpu))?,
-            competence: 1.0,
+            sorted_before: None,
+            noise: NoiseEstimate::new(),
             gradient: None,
             pending: Vec::new(),
         })
@@ -221,7 +197,8 @@ impl History {
             let _ = self.losses.f_index_copy_(0, &indices, &losses(&seen.logits, &seen.labels)?)?;
             let _ = self.epochs.f_index_fill_(0, &indices, of_epoch[0].epoch as f64)?;
             if seen.labels.kind() == Kind::Int64 {
-                self.count_first_met(&indices, &seen.logits, &seen.labels)?;
+                let n_met = self.times.f_index_select(0, &indices)?;
+                self.noise.count(&n_met, &seen.logits, &seen.labels)?;
             }
             let ones = Tensor::f_ones([indices.size()[0]], (Kind::Float, indices.device()))?;
             let _ = self.times.f_index_add_(0, &indices, &ones)?;
@@ -236,112 +213,41 @@ impl History {
         Ok(())
     }
 
-    fn count_first_met(&mut self, indices: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
-        let is_first = self.times.f_index_select(0, indices)?.f_eq(0.0)?;
-        let (labels, taken_for) =
-            (labels.f_masked_select(&is_first)?, logits.f_argmax(-1, false)?.f_masked_select(&is_first)?);
-        let recognised = labels.f_masked_select(&labels.f_eq_tensor(&taken_for)?)?;
-        let counts = by_class(&[&labels, &recognised, &taken_for], logits.size()[1])?;
-        self.first_met = Some(match self.first_met.take() {
-            Some(before) => before + counts,
-            None => counts,
-        });
-        Ok(())
-    }
-
-    /// The share of the training labels that are wrong, each class as likely as the other: what is missing in the accuracy on
-    /// samples never met before, against that on the validation set. A label that is wrong is recognised only as often as its
-    /// class is taken for anything: of the labels c, (1 − ρ)·recall(c) + ρ·share(c) are. 0 where so few are missing that it may
-    /// be chance: less than three standard errors.
-    pub(super) fn noise_rate(&self) -> Result<f64> {
-        let noise = Vec::<f32>::try_from(&self.noise)?;
-        let (rate, n, better) = (f64::from(noise[0]), f64::from(noise[1]), f64::from(noise[2]));
-        let n_validation = self.before.as_ref().map_or(0, Tensor::numel) as f64;
-        if n == 0.0 || n_validation == 0.0 || better <= 0.0 {
-            return Ok(0.0);
-        }
-        // Of a share, p(1 − p) is 1/4 at most.
-        let error = (0.25 * (1.0 / n + 1.0 / n_validation)).sqrt() / better;
-        Ok(if rate < LEAST_NOISE.max(3.0 * error) { 0.0 } else { rate.min(MOST_NOISE) })
-    }
-
-    /// How much better than chance the validation samples are recognised, in [0, 1]; 1 for a regression.
-    pub(super) fn competence(&self) -> f64 {
-        self.competence
-    }
-
-    fn estimate_noise(&mut self, validation: &LastLayer) -> Result<()> {
-        let n_classes = validation.logits.size()[1];
-        let taken_for = validation.logits.f_argmax(-1, false)?;
-        let recognised = validation.labels.f_masked_select(&validation.labels.f_eq_tensor(&taken_for)?)?;
-        let counts = by_class(&[&validation.labels, &recognised], n_classes)?;
-        let recalls = counts.f_get(1)? / counts.f_get(0)?.f_clamp_min(1.0)?;
-        let of_validation = counts.f_get(0)?;
-        let n = of_validation.f_sum(Kind::Float)?;
-        let shares = by_class(&[&taken_for], n_classes)?.f_get(0)? / &n;
-        self.competence =
-            ((&of_validation * (&recalls - shares)).f_sum(Kind::Float)? / n).f_double_value(&[])?;
-        let before = self.recalls_before.replace(recalls.shallow_clone());
-        let (Some(first_met), Some(before)) = (self.first_met.take(), before) else { return Ok(()) };
-        // A model in training gets better: against what it knew before the epoch, too few wrong labels are counted, not too many.
-        let recalls = recalls.f_minimum(&before)?;
-        let (of_label, correct, taken_for) = (first_met.f_get(0)?, first_met.f_get(1)?, first_met.f_get(2)?);
-        let n = of_label.f_sum(Kind::Float)?.f_double_value(&[])?;
-        let share = taken_for / n.max(1.0);
-        let missing = (&of_label * &recalls - correct).f_sum(Kind::Float)?.f_double_value(&[])?;
-        let possible = (of_label * (recalls - share)).f_sum(Kind::Float)?.f_double_value(&[])?;
-        // A model that knows nothing says nothing.
-        let better = possible / n.max(1.0);
-        if n < FEWEST_FIRST_MET || better < 0.1 {
-            return Ok(());
-        }
-        let known = Vec::<f32>::try_from(&self.noise)?;
-        // What was estimated by a model that knew less counts for less.
-        let weight = f64::from(known[1]) / 2.0;
-        let mean = |before: f32, now: f64| ((f64::from(before) * weight + now * n) / (weight + n)) as f32;
-        let noise = [mean(known[0], missing / possible), (weight + n) as f32, mean(known[2], better)];
-        self.noise = Tensor::f_from_slice(&noise)?;
-        Ok(())
-    }
-
     /// Takes in what the model sees of the validation set behind `epoch`: the samples met in that epoch get the rank of their
     /// loss among the losses of `validation_classes` before and behind it, and the gains of the next epoch are those against
-    /// this gradient. In the first epoch a model changes so fast that its losses rank nowhere: its samples count as not met.
+    /// this gradient. In the first epoch a model changes so fast that its losses rank nowhere: its samples count as not met. Returns
+    /// the validation losses of each class, ascending.
     pub(super) fn judge(
         &mut self,
         validation: &LastLayer,
         validation_losses: &[f32],
         (classes, validation_classes): (&Classes, &Classes),
         epoch: u64,
-    ) -> Result<()> {
+    ) -> Result<Vec<Vec<f32>>> {
         self.take_in()?;
         let _no_grad = tch::no_grad_guard();
-        let before = self.before.take().map(|before| Vec::<f32>::try_from(before.f_to_device(Device::Cpu)?));
-        let before = before.transpose()?.filter(|before| before.len() == validation_losses.len());
-        let both = before.map(|before| {
-            let mut both = validation_classes.parted(&before);
-            for (class, losses) in validation_classes.parted(validation_losses).into_iter().enumerate() {
-                both[class].extend(losses);
-                both[class].sort_by(f32::total_cmp);
+        let sorted = validation_classes.sorted(validation_losses);
+        let before = match (self.sorted_before.take(), self.before.take()) {
+            (None, Some(before)) => {
+                let before = Vec::<f32>::try_from(before.f_to_device(Device::Cpu)?)?;
+                (before.len() == validation_losses.len()).then(|| validation_classes.sorted(&before))
             }
-            both
-        });
+            (before, _) => before,
+        };
         let (losses, epochs) = (self.losses()?, Vec::<f32>::try_from(self.epochs.f_to_device(Device::Cpu)?)?);
         let mut ranks = self.ranks()?;
         for (at, &loss) in losses.iter().enumerate().filter(|&(at, _)| epochs[at] == epoch as f32) {
-            ranks[at] = match &both {
-                Some(both) => {
-                    let like = &both[classes.of(at)];
-                    like.partition_point(|&one| one < loss) as f32 / like.len().max(1) as f32
-                }
-                None => f32::NAN,
-            };
+            ranks[at] = before.as_ref().map_or(f32::NAN, |before| {
+                let like = [&before[classes.of(at)], &sorted[classes.of(at)]];
+                let below = like.map(|losses| losses.partition_point(|&one| one < loss));
+                (below[0] + below[1]) as f32 / like.map(Vec::len).iter().sum::<usize>().max(1) as f32
+            });
         }
         let device = self.losses.device();
         self.ranks = Tensor::f_from_slice(&ranks)?.f_to_device(device)?;
         self.before = Some(Tensor::f_from_slice(validation_losses)?.f_to_device(device)?);
         if validation.labels.kind() == Kind::Int64 {
-            self.estimate_noise(validation)?;
+            self.noise.update(validation)?;
         }
         let n = validation.logits.size()[0] as f64;
         let residuals = residuals(validation)? / n;
@@ -349,7 +255,13 @@ impl History {
             weights: residuals.f_tr()?.f_matmul(&validation.features)?,
             biases: residuals.f_sum_dim_intlist(0, false, Kind::Float)?,
         });
-        Ok(())
+        self.sorted_before = Some(sorted.clone());
+        Ok(sorted)
+    }
+
+    /// The share of the training labels that are wrong: [`NoiseEstimate::rate`].
+    pub(super) fn noise_rate(&self) -> f64 {
+        self.noise.rate(self.before.as_ref().map_or(0, Tensor::numel))
     }
 
     /// The rank of each sample's loss when it was last met, NaN where that is not known.
@@ -367,6 +279,14 @@ impl History {
         Ok(Vec::try_from(self.losses.f_to_device(Device::Cpu)?)?)
     }
 
+    /// The chance that each sample's label, one of `labels`, `i64 [N]`, is right, to the power of `power`, by its loss when it
+    /// was last met; NaN if never.
+    pub(super) fn trust(&self, noise: &LabelNoise, labels: &Tensor, power: f64) -> Result<Vec<f32>> {
+        let _no_grad = tch::no_grad_guard();
+        let trust = noise.trust(&self.losses, labels)?.f_pow_(power)?;
+        Ok(Vec::try_from(trust.f_to_device(Device::Cpu)?)?)
+    }
+
     /// The gains, `f32 [k]`, of the samples at `indices`, `i64 [k]`, when they were last met; NaN where none is known.
     pub(super) fn gains_of(&self, indices: &Tensor) -> Result<Tensor> {
         Ok(self.gains.f_index_select(0, indices)?)
@@ -381,7 +301,7 @@ impl History {
             gain: copy(&self.gains)?,
             // 0/0, where none was known, is NaN.
             mean_gain: copy(&(&self.gain_sums / &self.gain_times))?,
-            noise_rate: self.noise_rate()?,
+            noise_rate: self.noise_rate(),
         })
     }
 
@@ -398,10 +318,8 @@ impl History {
     /// All of it as tensors by name, for a checkpoint.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
         let by_sample = NAMES.into_iter().zip(self.by_sample().map(Tensor::shallow_clone));
-        let of_set = [(BEFORE, &self.before), (RECALLS, &self.recalls_before), (FIRST_MET, &self.first_met)]
-            .into_iter()
-            .filter_map(|(name, tensor)| tensor.as_ref().map(|tensor| (name, tensor.shallow_clone())));
-        by_sample.chain(of_set).chain([(NOISE, self.noise.shallow_clone())])
+        let before = self.before.as_ref().map(|before| (BEFORE, before.shallow_clone()));
+        by_sample.chain(before).chain(self.noise.tensors())
     }
 
     /// What [`History::tensors`] gave, put on `device`; `None` if it is not that of `n` samples.
@@ -423,12 +341,8 @@ impl History {
             *place = tensor.f_to_device(device)?;
         }
         history.before = take(BEFORE).map(|before| before.f_to_device(device)).transpose()?;
-        history.recalls_before = take(RECALLS).map(|recalls| recalls.f_to_device(device)).transpose()?;
-        history.first_met = take(FIRST_MET).map(|counts| counts.f_to_device(device)).transpose()?;
-        match take(NOISE).filter(|noise| noise.size() == [3] && noise.kind() == Kind::Float) {
-            Some(noise) => history.noise = noise.f_to_device(Device::Cpu)?,
-            None => return Ok(None),
-        }
+        let Some(noise) = NoiseEstimate::from_tensors(take)? else { return Ok(None) };
+        history.noise = noise;
         Ok(Some(history))
     }
 }
@@ -484,7 +398,7 @@ mod tests {
         for history in [&mut history, &mut taken_up] {
             judge(history, 1);
             // Of two classes, every third label exchanged is as if two thirds were drawn anew.
-            let rate = history.noise_rate().unwrap();
+            let rate = history.noise_rate();
             assert!((rate - 2.0 / 3.0).abs() < 0.01, "{rate}");
         }
         assert_eq!(history.ranks().unwrap()[600..], taken_up.ranks().unwrap()[600..]);

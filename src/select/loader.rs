@@ -9,9 +9,9 @@ use tch::{Kind, Tensor};
 
 use super::chooser::Remembers;
 use super::hardest;
-use super::history::{self, History};
+use super::history::{self, Classes, History};
+use super::label_noise::LabelNoise;
 use super::noted::Noted;
-use super::weighted_draw::Noise;
 use super::{Evidence, LastLayer, Select, Selection};
 use crate::data::{Examples, Normalization};
 use crate::device;
@@ -37,7 +37,9 @@ pub struct Loader {
     pub(super) noted: Option<Noted>,
     pub(super) history: Option<History>,
     /// The share of wrong labels that steps are to reckon with.
-    pub(super) noise: Option<Noise>,
+    pub(super) noise: Option<LabelNoise>,
+    /// The classes of the training and of the validation set, where a strategy has looked at them.
+    pub(super) classes: Option<[Classes; 2]>,
     /// What the model saw of the validation set, and how many epochs had been begun then.
     pub(super) validation_noted: Option<(u64, LastLayer)>,
 }
@@ -110,6 +112,7 @@ impl Loader {
             noted: None,
             history: None,
             noise: None,
+            classes: None,
             validation_noted: None,
         })
     }
@@ -434,7 +437,13 @@ impl Epoch<'_> {
     pub fn weights(&mut self, batch: &Batch, losses: &Tensor) -> Result<Tensor> {
         let started = Instant::now();
         let _no_grad = tch::no_grad_guard();
-        let by_loss = self.loader.noise.as_ref().map(|noise| noise.weights(losses)).transpose()?;
+        let by_loss = match &self.loader.noise {
+            Some(noise) => {
+                let labels = self.loader.train.labels.f_index_select(0, &batch.indices)?;
+                Some(noise.weights(losses, &labels)?)
+            }
+            None => None,
+        };
         let weights = match (by_loss, &batch.weights) {
             (Some(by_loss), Some(given)) => by_loss * given,
             (Some(weights), None) => weights,

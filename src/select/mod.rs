@@ -1,5 +1,6 @@
 //! Which samples an epoch trains on: all of them, a random part, or the part that a strategy picks.
 
+mod chances;
 mod chooser;
 mod glister;
 mod glister_online;
@@ -8,6 +9,7 @@ mod grid;
 mod hardest;
 mod history;
 mod info_batch;
+mod label_noise;
 mod loader;
 mod noted;
 mod plan;
