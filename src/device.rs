@@ -97,6 +97,25 @@ pub fn synchronize(device: Device) {
     }
 }
 
+/// How many bytes of `device`'s memory are in use, by all processes: what is there less what is free, as CUDA's runtime
+/// (`cudaMemGetInfo`) says. libtorch gives nothing back that it once had, so at the end of a training that is its peak. `None` on
+/// the CPU, or where the runtime does not say.
+pub fn memory_used(device: Device) -> Option<u64> {
+    type MemGetInfo = unsafe extern "C" fn(*mut usize, *mut usize) -> libc::c_int;
+    if !matches!(device, Device::Cuda(_)) {
+        return None;
+    }
+    // The runtime came with libtorch.
+    let process = libloading::os::unix::Library::this();
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: the runtime's own signature; it writes to the two numbers during the call only.
+    let status = unsafe {
+        let mem_get_info = process.get::<MemGetInfo>(b"cudaMemGetInfo\0").ok()?;
+        mem_get_info(&raw mut free, &raw mut total)
+    };
+    (status == 0).then(|| total.saturating_sub(free) as u64)
+}
+
 /// Sets how many threads libtorch computes with on the CPU in this process, as PyTorch's `set_num_threads`. One seed gives one
 /// result with one number of threads.
 ///

@@ -16,6 +16,7 @@ mod data_options; // class imbalance, label noise, and data sets as sweep files 
 mod data_splits; // train, validation and test
 mod data_tables; // tables: CSV, Parquet, dataframes
 mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
+mod gpu; // what computes on a GPU, where there is one
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for

@@ -21,8 +21,8 @@ static DRAWING: Mutex<()> = Mutex::new(());
 
 impl Trainer {
     /// Trains, and keeps everything as a run of `experiment`: per epoch `train:loss`, `train:accuracy`,
-    /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone) and `selection:seconds`; at the
-    /// end `test:loss`, `test:accuracy`, `test:balanced_accuracy` (the mean of the classes' recalls) and `run:seconds` (wall
+    /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone), `selection:seconds` and, on a GPU,
+    /// `gpu:megabytes` (of its memory in use, by all processes); at the end `test:loss`, `test:accuracy`, `test:balanced_accuracy` (the mean of the classes' recalls) and `run:seconds` (wall
     /// time, everything counted).
     ///
     /// In an experiment opened by [`Experiment::resume`], a training that is complete is not done again, and one that was
@@ -107,6 +107,10 @@ impl Trainer {
         progress: &mut RunProgress,
     ) -> Result<Fitted> {
         let started = Instant::now();
+        // Batches are all of one shape: the fastest of cuDNN's algorithms for it is worth looking for.
+        if matches!(device, Device::Cuda(_)) {
+            tch::Cuda::cudnn_set_benchmark(true);
+        }
         let variables = nn::VarStore::new(device);
         let model = {
             let _turn = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,6 +152,7 @@ impl Trainer {
                 ("selection:seconds", selection_secs),
             ];
             metrics.extend(score.accuracy.map(|accuracy| ("train:accuracy", accuracy)));
+            metrics.extend(device::memory_used(device).map(|bytes| ("gpu:megabytes", bytes as f64 / 1e6)));
             if !validation.is_empty() {
                 let (score, seen) =
                     epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;

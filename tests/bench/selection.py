@@ -1,7 +1,7 @@
 """The selection bench: CORDS' own GLISTERStrategy and Glisten's, in turn, on the same features.
 
 `selection.py CONFIG` measures and prints one line of JSON. It makes the features, starts Glisten's program (`selection.rs`) and,
-as a process of its own with a limit on its memory, CORDS (`selection.py cords LIMIT`), and judges the picks of both by one
+as a process of its own with a limit on its memory, CORDS (`selection.py cords LIMIT`; 0 is none), and judges the picks of both by one
 function, in double precision.
 
 What CORDS is given, in its favour: everything in memory, batches of 1,000 by one index operation each (its examples use 20 to
@@ -100,9 +100,10 @@ def serve_cords(limit_bytes: int) -> None:
     import resource
     import types
 
-    # On top of what torch's own libraries take of the address space.
-    limit_bytes += int(of_status("VmSize:"))
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+    if limit_bytes:
+        # On top of what torch's own libraries take of the address space.
+        limit_bytes += int(of_status("VmSize:"))
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     # The package's own __init__ imports every strategy, and those apricot, scikit-learn and more.
     import cords
 
@@ -174,7 +175,8 @@ def serve_cords(limit_bytes: int) -> None:
         torch.set_num_threads(request["threads"])
         if folder != request["folder"]:
             folder = request["folder"]
-            problem = read_problem(folder)
+            device = request.get("device", "cpu")
+            problem = {name: tensor.to(device) for name, tensor in read_problem(folder).items()}
             train, validation = loader(problem, "train"), loader(problem, "validation")
             d, c = problem["train_features"].shape[1], problem["train_logits"].shape[1]
             del problem
@@ -185,7 +187,7 @@ def serve_cords(limit_bytes: int) -> None:
             model,
             torch.nn.CrossEntropyLoss(reduction="none"),
             ETA,
-            "cpu",
+            device,
             c,
             request["linear_layer"],
             "Supervised",
@@ -317,14 +319,15 @@ def measure(config: dict) -> dict:
         make_problem(folder, n, m, d, c)
         problem = read_problem(str(folder))
         theirs = Server([sys.executable, __file__, "cords", str(config["limit_bytes"])], environment)
-        for linear_layer in (False, True):
-            for greedy in ("RGreedy", "Stochastic"):
+        for linear_layer in config.get("linear_layer", (False, True)):
+            for greedy in config.get("greedy", ("RGreedy", "Stochastic")):
                 for percent in config["percents"]:
                     name = f"D={d} C={c} {greedy.lower()} {'weights' if linear_layer else 'biases'} {percent}%"
                     print(f"  {name}", file=sys.stderr, flush=True)
                     request = {
                         "folder": str(folder),
                         "threads": threads,
+                        "device": config.get("device", "cpu"),
                         "greedy": greedy,
                         "rounds": ROUNDS,
                         "epsilon": EPSILON,

@@ -1,5 +1,8 @@
 //! Our side of `cargo xtask bench selection`: one selection for each line of JSON on stdin, one line of JSON for its result.
 //!
+//! `selection rounds N D C DEVICE` makes features of its own instead, and says how long one round and a whole selection take there,
+//! beside one read of the features.
+//!
 //! A request names a folder with features, logits and labels of the training and validation samples as `.npy` files, and the
 //! selection's settings. What is timed is the choice; the network's pass is part of neither side. Asked for `n_samples`, it says as
 //! well which candidates the first so many random samples of the stochastic greedy held, so that CORDS can choose from the same.
@@ -14,7 +17,7 @@ use glisten::select::LastLayer;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// What the last layer sees of the samples.
 struct Problem {
@@ -23,10 +26,12 @@ struct Problem {
 }
 
 impl Problem {
-    fn read(folder: &Path) -> Result<Self> {
+    fn read(folder: &Path, device: Device) -> Result<Self> {
         let read = |part: &str, what: &str| {
             let file = folder.join(format!("{part}_{what}.npy"));
-            Tensor::read_npy(&file).with_context(|| format!("cannot read {}", file.display()))
+            let tensor =
+                Tensor::read_npy(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            anyhow::Ok(tensor.f_to_device(device)?)
         };
         let part = |part| {
             anyhow::Ok(LastLayer {
@@ -40,6 +45,73 @@ impl Problem {
 }
 
 fn main() -> Result<()> {
+    glisten::device::open_cuda();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => serve(),
+        ["rounds", n, d, c, device] => {
+            println!("{}", rounds([n.parse()?, d.parse()?, c.parse()?], glisten::device::named(device)?)?);
+            Ok(())
+        }
+        _ => anyhow::bail!("expected nothing or `rounds N D C DEVICE`, got {arguments:?}"),
+    }
+}
+
+/// Validation samples of [`rounds`].
+const N_VALIDATION: i64 = 5000;
+/// The share of the samples that [`rounds`] selects.
+const SHARE: f64 = 0.1;
+
+/// One round over all samples, and RGreedy with 15 of them, with weights, on features `f32 [N, D]` and logits `f32 [N, C]` made here.
+fn rounds([n, d, c]: [i64; 3], device: Device) -> Result<Value> {
+    let part = |n: i64| {
+        anyhow::Ok(LastLayer {
+            features: Tensor::f_randn([n, d], (Kind::Float, device))?.f_relu_()?,
+            logits: Tensor::f_randn([n, c], (Kind::Float, device))?,
+            labels: Tensor::f_randint(c, [n], (Kind::Int64, device))?,
+        })
+    };
+    tch::manual_seed(1);
+    let (train, validation) = (part(n)?, part(N_VALIDATION)?);
+    let budget = (n as f64 * SHARE) as i64;
+    let median_secs = |call: &dyn Fn() -> Result<()>| {
+        let mut secs = Vec::new();
+        // The first two warm up: memory is got, kernels are loaded.
+        for trial in 0..11 {
+            glisten::device::synchronize(device);
+            let start = Instant::now();
+            call()?;
+            glisten::device::synchronize(device);
+            if trial >= 2 {
+                secs.push(start.elapsed().as_secs_f64());
+            }
+        }
+        secs.sort_by(f64::total_cmp);
+        anyhow::Ok(secs[secs.len() / 2])
+    };
+    let read = median_secs(&|| {
+        let _sum = train.features.f_sum(Kind::Float)?;
+        Ok(())
+    })?;
+    let choose = |rounds: usize| {
+        let glister =
+            Glister { greedy: Greedy::RGreedy { rounds }, linear_layer: true, ..Default::default() };
+        median_secs(&|| {
+            glister.choose(&train, &validation, budget, 0)?;
+            Ok(())
+        })
+    };
+    let (round, selection) = (choose(1)?, choose(15)?);
+    Ok(json!({
+        "n": n, "d": d, "c": c, "device": glisten::device::name(device), "budget": budget,
+        "read_ms": read * 1e3, "gigabytes_per_second": (4 * n * d) as f64 / read / 1e9,
+        "round_ms": round * 1e3, "round_in_reads": round / read,
+        "selection_ms": selection * 1e3, "selection_in_reads": selection / read,
+    }))
+}
+
+/// Answers requests until there are no more.
+fn serve() -> Result<()> {
     let mut loaded: Option<(String, Problem)> = None;
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
@@ -50,7 +122,8 @@ fn main() -> Result<()> {
         if loaded.as_ref().is_none_or(|(name, _)| name != folder) {
             // The old one goes before the new one comes.
             drop(loaded.take());
-            loaded = Some((folder.to_owned(), Problem::read(Path::new(folder))?));
+            let device = glisten::device::named(request["device"].as_str().unwrap_or("cpu"))?;
+            loaded = Some((folder.to_owned(), Problem::read(Path::new(folder), device)?));
         }
         let (_, problem) = loaded.as_ref().context("nothing loaded")?;
         let result = select(problem, &request)?;
@@ -71,8 +144,11 @@ fn select(problem: &Problem, request: &Value) -> Result<Value> {
     let glister = Glister { greedy, eta: number("eta")?, linear_layer, ..Default::default() };
     let (budget, seed) = (number("budget")? as i64, number("seed")? as u64);
     let rss_before = memory::start_peak()?;
+    let device = problem.train.features.device();
+    glisten::device::synchronize(device);
     let start = Instant::now();
     let selection = glister.choose(&problem.train, &problem.validation, budget, seed)?;
+    glisten::device::synchronize(device);
     let secs = start.elapsed().as_secs_f64();
     let growth_mb = (memory::peak()? - rss_before) / 1e6;
     let indices = Vec::<i64>::try_from(&selection.indices)?;

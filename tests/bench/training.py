@@ -1,8 +1,9 @@
 """PyTorch's part of `cargo xtask bench training`: eager training at its best. The last line it prints is JSON.
 
-`training.py speed MODEL PRECISION IMAGES BATCH EPOCHS`: images per second. The data are tensors in memory and a batch is one
-gather; SGD is the fused one; gradients are set to none. Both memory formats are tried in a first epoch, which warms up as
-well, and the faster one is timed. Augmentation is done on whole batches.
+`training.py speed MODEL PRECISION IMAGES BATCH EPOCHS [DEVICE [FORMAT [MODE]]]`: images per second. The data are tensors in the
+device's memory and a batch is one gather; SGD is the fused one; gradients are set to none. Both memory formats are tried in a
+first epoch, which warms up as well, and the faster one is timed, unless FORMAT (`channels-last`, `channels-first`) names one.
+Augmentation is done on whole batches. MODE is `eager` or `compile` (torch.compile, which fuses and, on a GPU, records graphs).
 `training.py curve FOLDER`: the losses of the epochs that `training.rs curve FOLDER` has laid down there; and again with
 another number of threads, which rounds differently.
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 CUDA = """libcublas.so.13 libcublasLt.so.13 libcudnn.so.9 libcufft.so.12 libcufile.so.0 libcurand.so.10 libcusolver.so.12
 libcusparse.so.12 libcusparseLt.so.0 libnccl.so.2 libnvshmem_host.so.3""".split()
 LIB = Path(find_spec("torch").submodule_search_locations[0]) / "lib"
-for name in CUDA:
+for name in CUDA if not Path("/proc/driver/nvidia/version").exists() else []:
     if not any(LIB.parent.parent.glob(f"nvidia/*/lib/{name}")) and not (LIB / name).exists():
         part = LIB / f"{name}.part"
         command = ["cc", "-shared", "-nostdlib", "-x", "c", os.devnull, f"-Wl,-soname,{name}", "-o", str(part)]
@@ -99,33 +100,38 @@ def set_rate(steps, rate):
 def augment(images):
     """Crops out of four pixels of padding, and flips: u8 [B, C, H, W], by index arithmetic on the whole batch."""
     n, _, height, width = images.shape
+    on = {"device": images.device}
     padded = F.pad(images, (4, 4, 4, 4))
-    rows = torch.arange(height) + torch.randint(0, 9, (n, 1))
-    columns = torch.arange(width).expand(n, width)
-    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns) + torch.randint(0, 9, (n, 1))
-    channels = torch.arange(images.shape[1]).view(1, -1, 1, 1)
-    return padded[torch.arange(n).view(n, 1, 1, 1), channels, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+    rows = torch.arange(height, **on) + torch.randint(0, 9, (n, 1), **on)
+    columns = torch.arange(width, **on).expand(n, width)
+    columns = torch.where(torch.rand(n, 1, **on) < 0.5, columns.flip(1), columns) + torch.randint(0, 9, (n, 1), **on)
+    channels = torch.arange(images.shape[1], **on).view(1, -1, 1, 1)
+    return padded[torch.arange(n, **on).view(n, 1, 1, 1), channels, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
 
 
-def speed(name, precision, n, batch, epochs):
+def speed(name, precision, n, batch, epochs, device="cpu", only=None, mode="eager"):
     torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True
     channels, side = (1, 28) if name == "lenet" else (3, 32)
-    images = torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8)
-    labels = torch.randint(0, 10, (n,))
+    images = torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8, device=device)
+    labels = torch.randint(0, 10, (n,), device=device)
 
     def contestant(memory_format):
-        model = (LeNet() if name == "lenet" else ResNet18()).to(memory_format=memory_format)
+        model = (LeNet() if name == "lenet" else ResNet18()).to(device, memory_format=memory_format)
         steps = optimizer(model)
+        if mode == "compile":
+            model = torch.compile(model, mode="reduce-overhead" if device != "cpu" else None)
 
         def epoch():
             start = time.perf_counter()
-            order, total, correct = torch.randperm(n), torch.zeros(()), torch.zeros((), dtype=torch.int64)
+            order, total = torch.randperm(n, device=device), torch.zeros((), device=device)
+            correct = torch.zeros((), dtype=torch.int64, device=device)
             for indices in order.split(batch):
                 inputs, targets = images[indices], labels[indices]
                 if name != "lenet":
                     inputs = augment(inputs)
                 inputs = inputs.float().sub_(MEAN).mul_(1 / DEVIATION).contiguous(memory_format=memory_format)
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+                with torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bf16"):
                     outputs = model(inputs)
                 loss = F.cross_entropy(outputs.float(), targets)
                 steps.zero_grad(set_to_none=True)
@@ -139,13 +145,20 @@ def speed(name, precision, n, batch, epochs):
 
         return epoch
 
-    formats = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
+    formats = {"channels-first": torch.contiguous_format, "channels-last": torch.channels_last}
+    formats = {name: formats[name] for name in formats if only in (None, name)}
     contestants = {name: contestant(memory_format) for name, memory_format in formats.items()}
     # Kernels are chosen and memory is got at the first batches: of two short epochs the second says which is faster.
     first = {name: min(epoch(), epoch()) if epochs > 1 else epoch() for name, epoch in contestants.items()}
     best = min(first, key=first.get)
     seconds = sum(contestants[best]() for _ in range(epochs))
-    return {"images_per_second": n * epochs / seconds, "format": best, "threads": torch.get_num_threads()}
+    used = torch.cuda.max_memory_reserved() / 1e6 if device != "cpu" else None
+    return {
+        "images_per_second": n * epochs / seconds,
+        "format": best,
+        "threads": torch.get_num_threads(),
+        "gpu_megabytes": used,
+    }
 
 
 def curve(folder):
@@ -181,12 +194,13 @@ def curve(folder):
 
 def main():
     match sys.argv[1:]:
-        case ["speed", name, precision, n, batch, epochs]:
-            result = speed(name, precision, int(n), int(batch), int(epochs))
+        case ["speed", name, precision, n, batch, epochs, *on] if len(on) <= 3:
+            result = speed(name, precision, int(n), int(batch), int(epochs), *on)
         case ["curve", folder]:
             result = curve(folder)
         case arguments:
-            sys.exit(f"expected `speed MODEL PRECISION IMAGES BATCH EPOCHS` or `curve FOLDER`, got {arguments}")
+            form = "`speed MODEL PRECISION IMAGES BATCH EPOCHS [DEVICE [FORMAT [MODE]]]` or `curve FOLDER`"
+            sys.exit(f"expected {form}, got {arguments}")
     print(json.dumps(result))
 
 

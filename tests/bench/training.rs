@@ -1,7 +1,8 @@
 //! The in-process part of `cargo xtask bench training`: trainings by the [`Trainer`] as a user starts them, on images made here.
 //! The last line it prints is JSON.
 //!
-//! `training speed MODEL PRECISION IMAGES BATCH EPOCHS`: images per second of the epochs after a first one, which warms up.
+//! `training speed MODEL PRECISION IMAGES BATCH EPOCHS [DEVICE [FORMAT]]`: images per second of the epochs after a first one, which
+//! warms up; on the CPU if nothing is said. FORMAT is `channels-last`, the default, or `channels-first`.
 //! `training curve FOLDER`: the losses of five epochs of LeNet on 2,000 images; FOLDER gets everything that a peer needs in
 //! order to do the same: images, labels, order of samples, initial weights.
 
@@ -26,12 +27,20 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let line = match arguments[..] {
-        ["speed", model, precision, images, batch, epochs] => {
-            speed(model, precision.parse()?, images.parse()?, batch.parse()?, epochs.parse()?)?
+        ["speed", model, precision, images, batch, epochs, ref on @ ..] if on.len() <= 2 => {
+            let device = glisten::device::named(on.first().unwrap_or(&"cpu"))?;
+            match on.get(1) {
+                None | Some(&"channels-last") => {}
+                Some(&"channels-first") => ops::keep_channels_first(),
+                Some(other) => bail!("expected channels-last or channels-first, got {other}"),
+            }
+            speed(model, precision.parse()?, images.parse()?, batch.parse()?, epochs.parse()?, device)?
         }
         ["curve", folder] => curve(Path::new(folder))?,
         _ => {
-            bail!("expected `speed MODEL PRECISION IMAGES BATCH EPOCHS` or `curve FOLDER`, got {arguments:?}")
+            bail!(
+                "expected `speed MODEL PRECISION IMAGES BATCH EPOCHS [DEVICE [FORMAT]]` or `curve FOLDER`, got {arguments:?}"
+            )
         }
     };
     println!("{line}");
@@ -44,11 +53,12 @@ fn speed(
     images: i64,
     batch: usize,
     epochs: usize,
+    device: Device,
 ) -> Result<serde_json::Value> {
     let shape = if model == "lenet" { [1, 28, 28] } else { [3, 32, 32] };
     let data = bars(images, shape)?;
     let mut trainer = Trainer::of(model::named(model, &data)?)
-        .device(Device::Cpu)
+        .device(device)
         .precision(precision)
         .batch_size(batch)
         .epochs(epochs + 1)
@@ -63,6 +73,8 @@ fn speed(
         "instruction_set": ops::instruction_set(),
         "multiplies_bf16": ops::cpu_multiplies_bf16(),
         "threads": tch::get_num_threads(),
+        "device": glisten::device::name(device),
+        "gpu_megabytes": glisten::device::memory_used(device).map(|bytes| bytes as f64 / 1e6),
     }))
 }
 
