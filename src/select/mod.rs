@@ -2,6 +2,7 @@
 
 mod chances;
 mod chooser;
+mod epoch;
 mod glister;
 mod glister_online;
 mod grad_match;
@@ -17,12 +18,13 @@ mod random;
 mod strategy;
 mod weighted_draw;
 
+pub use epoch::{Batch, Epoch};
 pub use glister::{Glister, Greedy, LastLayer, Loss, Scope};
 pub use grad_match::GradMatch;
 pub use grid::Grid;
 pub use history::Evidence;
 pub use info_batch::InfoBatch;
-pub use loader::{Batch, Epoch, Loader, last_layer};
+pub use loader::{Loader, last_layer};
 pub use plan::Plan;
 pub use strategy::{LooksAt, STRATEGIES, Strategy};
 pub use weighted_draw::WeightedDraw;

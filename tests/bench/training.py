@@ -22,15 +22,21 @@ from pathlib import Path
 CUDA = """libcublas.so.13 libcublasLt.so.13 libcudnn.so.9 libcufft.so.12 libcufile.so.0 libcurand.so.10 libcusolver.so.12
 libcusparse.so.12 libcusparseLt.so.0 libnccl.so.2 libnvshmem_host.so.3""".split()
 LIB = Path(find_spec("torch").submodule_search_locations[0]) / "lib"
-for name in CUDA if not Path("/proc/driver/nvidia/version").exists() else []:
+HAS_GPU = Path("/proc/driver/nvidia/version").exists()
+for name in [] if HAS_GPU else CUDA:
     if not any(LIB.parent.parent.glob(f"nvidia/*/lib/{name}")) and not (LIB / name).exists():
         part = LIB / f"{name}.part"
         command = ["cc", "-shared", "-nostdlib", "-x", "c", os.devnull, f"-Wl,-soname,{name}", "-o", str(part)]
         subprocess.run(command, check=True)
         part.rename(LIB / name)
-sys.setdlopenflags(os.RTLD_LAZY | os.RTLD_GLOBAL)
+FLAGS = sys.getdlopenflags()
+if not HAS_GPU:
+    sys.setdlopenflags(os.RTLD_LAZY | os.RTLD_GLOBAL)
 
 import torch  # noqa: E402
+
+# What is loaded later, Triton's compiler for one, has symbols of its own that must not meet these.
+sys.setdlopenflags(FLAGS)
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 

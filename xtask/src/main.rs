@@ -1,4 +1,4 @@
-//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | bench | study | libtorch | bundle`.
+//! Set-up and developer tasks of Glisten: `cargo xtask demo | lab | test | bench | study | gpu | libtorch | bundle`.
 //!
 //! Every command makes what it needs and is still missing, says beforehand what that is and about how long it takes, and can
 //! be killed at any moment: nothing takes its final name before it is whole, and the next call goes on from there.
@@ -9,6 +9,7 @@ mod bundle;
 mod ci;
 mod demo;
 mod folders;
+mod gpu;
 mod lab;
 mod libtorch;
 mod plan;
@@ -67,6 +68,8 @@ enum Command {
     },
     /// Do a study again, as far as its store does not hold it; leaves its figures and reports in target/study
     Study(study::Arguments),
+    /// Pack what a machine with a GPU needs to measure Glisten there: programs, scripts, CIFAR-10; no Rust is needed there
+    Gpu(gpu::Arguments),
     /// Provide libtorch and the C shim of torch-sys, and point .libtorch at them
     Libtorch,
     /// Build the workspace and the bundle that notebook cells link to
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Test { full, filter } => test::run(&folders, full, &filter),
         Command::Bench { name, quick } => bench::run(&folders, name, bench::Effort { quick }),
         Command::Study(arguments) => study::run(&folders, arguments),
+        Command::Gpu(arguments) => gpu::run(&folders, &arguments),
         Command::Libtorch => setup::libtorch_only(&folders),
         Command::Bundle => setup::up_to_bundle(&folders),
     });

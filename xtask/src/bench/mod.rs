@@ -8,7 +8,7 @@ mod evcxr;
 mod kernel;
 mod report;
 mod row;
-mod selection;
+pub(crate) mod selection;
 mod store;
 #[cfg(test)]
 mod tests;

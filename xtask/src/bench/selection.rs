@@ -6,6 +6,7 @@
 //! Stochastic, with the picks that CORDS was let make, each from the sample that Glisten drew.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::{plan, say, setup};
 
 /// torch with all it needs, and on top of that CORDS and NumPy.
 const TORCH: &str = include_str!("../libtorch/cuda-requirements.txt");
-const CORDS: &str = include_str!("selection-requirements.txt");
+pub(crate) const CORDS: &str = include_str!("selection-requirements.txt");
 
 const PEER: &str = "CORDS 0.0.4";
 /// How many times faster than CORDS.
@@ -27,6 +28,14 @@ const TIMES_LESS_MEMORY: f64 = 10.0;
 /// By how much an objective may be above CORDS': what rounding changes among ties.
 const OBJECTIVE_TOLERANCE: f64 = 1e-3;
 
+/// The Python that has PyTorch and CORDS.
+///
+/// # Errors
+/// If they cannot be installed.
+pub(crate) fn python(folders: &Folders) -> Result<PathBuf> {
+    python_environment(folders, "selection", &format!("{TORCH}{CORDS}"))
+}
+
 /// Sets everything up and measures.
 ///
 /// # Errors
@@ -34,7 +43,7 @@ const OBJECTIVE_TOLERANCE: f64 = 1e-3;
 pub(super) fn measure(folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
     setup::libtorch_only(folders)?;
     let program = example(folders, "bench-selection")?;
-    let python = python_environment(folders, "selection", &format!("{TORCH}{CORDS}"))?;
+    let python = python(folders)?;
     let place = folders.target.join("bench/selection");
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
     // Not so much that the machine would suffer.

@@ -1,0 +1,219 @@
+//! One epoch's batches, in order, and what training hands back of them.
+
+use std::time::Instant;
+
+use tch::Tensor;
+
+use super::chooser::Remembers;
+use super::hardest;
+use super::history::{self, History};
+use super::loader::Loader;
+use super::noted::Noted;
+use super::{LastLayer, Selection};
+use crate::data::{Examples, Normalization};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+/// Samples of one step.
+#[derive(Debug)]
+pub struct Batch {
+    /// Positions in the training set, `i64 [B]`.
+    pub indices: Tensor,
+    /// By what each one's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`; `None` where all count
+    /// the same.
+    pub weights: Option<Tensor>,
+}
+
+/// One epoch's samples in the order they are trained on; an iterator over batches.
+pub struct Epoch<'a> {
+    pub(super) loader: &'a mut Loader,
+    pub(super) model: &'a dyn Model,
+    pub(super) normalization: Normalization,
+    pub(super) order: Tensor,
+    pub(super) weights: Option<Tensor>,
+    /// How many samples are to be trained on, of those in `order`.
+    pub(super) n_samples: i64,
+    pub(super) at: i64,
+    pub(super) batch: Tensor,
+    /// The selection that was made for this epoch; `None` where it trains on all of the data, or goes on with an earlier one.
+    pub selection: Option<Selection>,
+    /// Seconds spent on choosing for this epoch so far: the random draw, or the passes over the data and the greedy selection;
+    /// and, as the epoch goes on, what is spent on noting and on choosing within batches.
+    pub selection_secs: f64,
+}
+
+impl std::fmt::Debug for Epoch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { loader, n_samples, at, selection, selection_secs, .. } = self;
+        f.debug_struct("Epoch")
+            .field("loader", loader)
+            .field("n_samples", n_samples)
+            .field("at", at)
+            .field("selection", selection)
+            .field("selection_secs", selection_secs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Epoch<'_> {
+    /// Positions in the training set, in the order of training, `i64 [k]`; with a strategy that chooses within batches, those
+    /// of the candidates.
+    pub fn indices(&self) -> &Tensor {
+        &self.order
+    }
+
+    /// How many samples the epoch trains on.
+    pub fn n_samples(&self) -> i64 {
+        self.n_samples
+    }
+
+    /// Positions in the training set of the batch handed out last, `i64 [B]`.
+    pub fn batch_indices(&self) -> &Tensor {
+        &self.batch
+    }
+
+    /// Whether the strategy wants to know what training saw of each batch: [`Epoch::note`].
+    pub fn remembers(&self) -> bool {
+        self.loader.select.remembers()
+    }
+
+    /// Notes what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`, for a
+    /// strategy that makes no pass of its own ([`Select::auto`], [`Select::remembered`]); for other strategies it does nothing.
+    /// In a loop of one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true);
+    /// … }` and [`Epoch::batch_indices`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if these are not as many rows as there are indices.
+    pub fn note(&mut self, indices: &Tensor, features: &Tensor, logits: &Tensor) -> Result<()> {
+        let remembers = self.loader.select.what_remembers();
+        if remembers == Remembers::Nothing {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let rows = indices.size().first().copied().unwrap_or(0);
+        for (name, tensor) in [("features", features), ("logits", logits)] {
+            if !matches!(tensor.size()[..], [n, _] if n == rows) {
+                let expected = format!("{rows} rows, one for each index");
+                return Err(Error::argument(name, expected, format!("shape {:?}", tensor.size())));
+            }
+        }
+        let n = self.loader.train.len() as i64;
+        if remembers == Remembers::LastLayer {
+            let noted = match &mut self.loader.noted {
+                Some(noted) => noted,
+                none => none.insert(Noted::new(n, features, logits)?),
+            };
+            noted.note(indices, features, logits)?;
+        } else {
+            let labels = self.loader.train.labels.f_index_select(0, indices)?;
+            let epoch = self.loader.n_epochs_begun - 1;
+            let history = match &mut self.loader.history {
+                Some(history) => history,
+                none => none.insert(History::new(n, logits.device())?),
+            };
+            let seen = LastLayer { features: features.detach(), logits: logits.detach(), labels };
+            history.note(indices, seen, epoch)?;
+        }
+        self.selection_secs += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Whether the samples of this batch count differently: see [`Epoch::weights`].
+    pub fn weighs(&self, batch: &Batch) -> bool {
+        batch.weights.is_some() || self.loader.noise.is_some()
+    }
+
+    /// By what each sample's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`: the weights that came
+    /// with the batch; and where the strategy has found that some labels are wrong, less for a loss as high as theirs. `losses`,
+    /// `f32 [B]`, are those that the step has just computed: cross-entropies without label smoothing, or squared errors.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch refuses.
+    pub fn weights(&mut self, batch: &Batch, losses: &Tensor) -> Result<Tensor> {
+        let started = Instant::now();
+        let _no_grad = tch::no_grad_guard();
+        let by_loss = match &self.loader.noise {
+            Some(noise) => {
+                let labels = self.loader.train.labels.f_index_select(0, &batch.indices)?;
+                Some(noise.weights(losses, &labels)?)
+            }
+            None => None,
+        };
+        let weights = match (by_loss, &batch.weights) {
+            (Some(by_loss), Some(given)) => by_loss * given,
+            (Some(weights), None) => weights,
+            (None, Some(given)) => given.shallow_clone(),
+            (None, None) => losses.f_ones_like()?,
+        };
+        self.selection_secs += started.elapsed().as_secs_f64();
+        Ok(weights)
+    }
+
+    /// The samples of the next step, as positions in the training set, for one who gathers them himself; `None` at the end of
+    /// the epoch.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] if libtorch refuses.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let size = self.loader.batch_size.min(self.n_samples - self.at);
+        if size <= 0 {
+            if let Some(history) = &mut self.loader.history {
+                let started = Instant::now();
+                history.take_in()?;
+                self.selection_secs += started.elapsed().as_secs_f64();
+            }
+            return Ok(None);
+        }
+        let n_candidates = self.order.size()[0];
+        let batch = if n_candidates == self.n_samples {
+            let weights =
+                self.weights.as_ref().map(|weights| weights.f_narrow(0, self.at, size)).transpose()?;
+            Batch { indices: self.order.f_narrow(0, self.at, size)?, weights }
+        } else {
+            // As many candidates for each sample all along.
+            let until = |at: i64| at * n_candidates / self.n_samples;
+            let (from, to) = (until(self.at), until(self.at + size));
+            let started = Instant::now();
+            let candidates = self.order.f_narrow(0, from, to - from)?;
+            let indices = self.hardest_of(&candidates, size)?;
+            self.selection_secs += started.elapsed().as_secs_f64();
+            Batch { indices, weights: None }
+        };
+        self.at += size;
+        self.batch = batch.indices.shallow_clone();
+        Ok(Some(batch))
+    }
+
+    /// The `k` of the candidates with the highest loss, by the model as it stands, in evaluation mode.
+    fn hardest_of(&self, candidates: &Tensor, k: i64) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let inputs = self.loader.train.inputs.f_index_select(0, candidates)?;
+        let labels = self.loader.train.labels.f_index_select(0, candidates)?;
+        let logits = self.model.forward(&self.normalization.apply(&inputs), false);
+        let hardest = hardest::hardest(&history::losses(&logits, &labels)?, k);
+        Ok(candidates.f_index_select(0, &hardest)?)
+    }
+
+    /// The training set.
+    pub fn examples(&self) -> &Examples {
+        &self.loader.train
+    }
+
+    /// How inputs are normalised.
+    pub fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+}
+
+impl Iterator for Epoch<'_> {
+    /// Normalised images `f32 [B, C, H, W]` and labels `i64 [B]`. Where a strategy weighs what it chooses, the weights are to
+    /// be had from [`Epoch::next_batch`].
+    type Item = (Tensor, Tensor);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Batch { indices, .. } = self.next_batch().ok()??;
+        let images = self.loader.train.inputs.index_select(0, &indices);
+        let labels = self.loader.train.labels.index_select(0, &indices);
+        Some((self.normalization.apply(&images), labels))
+    }
+}
