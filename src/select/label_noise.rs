@@ -272,8 +272,11 @@ mod tests {
         // Of the second class, not even validation samples are recognised: their losses are about 8.
         let sorted = [vec![0.1; 40], (0..40).map(|at| 7.0 + at as f32 / 20.0).collect()];
         let noise = LabelNoise::new(0.4, &sorted, Device::Cpu).unwrap();
-        let losses = Tensor::from_slice(&[0.1_f32, 8.0, 8.0, 12.0]);
-        let trust = noise.trust(&losses, &Tensor::from_slice(&[0_i64, 0, 1, 1])).unwrap();
+        let (losses, labels) =
+            (Tensor::from_slice(&[0.1_f32, 8.0, 8.0, 12.0]), Tensor::from_slice(&[0_i64, 0, 1, 1]));
+        let trust = noise.trust(&losses, &labels).unwrap();
+        let weights = noise.weights(&losses, &labels).unwrap();
+        assert!((weights * 0.6 - &trust).abs().max().double_value(&[]) < 1e-6);
         let trust = Vec::<f32>::try_from(trust).unwrap();
         assert!(trust[0] > 0.7 && trust[1] < 0.01, "{trust:?}");
         assert!(trust[2] > 0.5 && trust[3] < 0.1, "{trust:?}");
