@@ -78,7 +78,8 @@ impl Epoch<'_> {
     }
 
     /// Notes what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`, for a
-    /// strategy that makes no pass of its own ([`Select::auto`], [`Select::remembered`]); for other strategies it does nothing.
+    /// strategy that makes no pass of its own ([`Select::auto`](super::Select::auto),
+    /// [`Select::remembered`](super::Select::remembered)); for other strategies it does nothing.
     /// In a loop of one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true);
     /// … }` and [`Epoch::batch_indices`].
     ///

@@ -43,7 +43,7 @@ impl LabelNoise {
     pub(super) fn trust(&self, losses: &Tensor, labels: &Tensor) -> Result<Tensor> {
         let mut right = losses.f_neg()?.f_exp_()?;
         if let Some(leniency) = &self.leniency {
-            right = right * leniency.f_index_select(0, labels)?;
+            right *= leniency.f_index_select(0, labels)?;
         }
         let as_likely = self.rate / self.n_classes as f64 / (1.0 - self.rate);
         Ok(&right / (&right + as_likely))

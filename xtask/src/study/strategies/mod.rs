@@ -229,5 +229,10 @@ fn jobs(folders: &Folders, folder: &Path, sweeps: &[Sweep]) -> Vec<Job> {
         };
         sweep.seeds.iter().map(job).collect::<Vec<_>>()
     };
-    queue::in_order(sweeps.iter().flat_map(of).collect())
+    // The long schedule last: of a study that was stopped, the comparisons of the short one are whole.
+    let jobs = |is_long: bool| {
+        let sweeps = sweeps.iter().filter(|sweep| (sweep.epochs >= grid::LONG) == is_long);
+        queue::in_order(sweeps.flat_map(of).collect())
+    };
+    [jobs(false), jobs(true)].concat()
 }
