@@ -189,8 +189,9 @@ class Study:
         finally:
             # What is done is worth seeing, also when the time is over.
             self.deadline = max(self.deadline, time.monotonic() + 20)
-            runs = json.loads(self.call([glisten, "runs", "resnet18-cifar10", *store, "--format", "json", "--all"]) or "[]")
-            (self.out / "table.json").write_text(json.dumps(runs, indent=1))
+            if (self.out / "runs.db").exists():
+                runs = self.call([glisten, "runs", "resnet18-cifar10", *store, "--format", "json", "--all"])
+                (self.out / "table.json").write_text(runs or "[]")
             self.show()
 
     # ------------------------------------------------------------------------------------------------------------- Markdown
