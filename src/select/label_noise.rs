@@ -105,7 +105,7 @@ impl Counts {
         let n_classes = self.labelled.len();
         let logits = Vec::<f32>::try_from(logits.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
         let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
-        for ((at, of_sample), label) in logits.chunks_exact(n_classes).enumerate().zip(labels) {
+        for ((at, of_sample), label) in logits.chunks_exact(n_classes.max(1)).enumerate().zip(labels) {
             let (Ok(label), true) = (usize::try_from(label), counts(at)) else { continue };
             let highest =
                 (0..n_classes).max_by(|&a, &b| of_sample[a].total_cmp(&of_sample[b]).then(b.cmp(&a)));
@@ -154,9 +154,10 @@ impl NoiseEstimate {
     pub(super) fn count(&mut self, n_met: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
         let n_met = Vec::<f32>::try_from(n_met.f_to_device(Device::Cpu)?)?;
         let n_classes = logits.size()[1] as usize;
-        self.first_met
-            .get_or_insert_with(|| Counts::new(n_classes))
-            .add(logits, labels, |at| n_met[at] == 0.0)
+        // What came from a checkpoint of another model does not count.
+        let fitting = self.first_met.take().filter(|counts| counts.labelled.len() == n_classes);
+        let counts = self.first_met.insert(fitting.unwrap_or_else(|| Counts::new(n_classes)));
+        counts.add(logits, labels, |at| n_met[at] == 0.0)
     }
 
     /// Takes in what the model sees of the validation set behind an epoch.
