@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::chooser::Remembers;
+use super::glister::cpu;
 use super::hardest;
-use super::history::{self, History};
+use super::history::History;
 use super::loader::Loader;
+use super::look;
 use super::noted::Noted;
 use super::{LastLayer, Selection};
 use crate::data::{Examples, Normalization};
@@ -106,14 +108,21 @@ impl Epoch<'_> {
             };
             noted.note(indices, features, logits)?;
         } else {
-            let labels = self.loader.train.labels.f_index_select(0, indices)?;
-            let epoch = self.loader.n_epochs_begun - 1;
-            let history = match &mut self.loader.history {
-                Some(history) => history,
-                none => none.insert(History::new(n, logits.device())?),
-            };
-            let seen = LastLayer { features: features.detach(), logits: logits.detach(), labels };
-            history.note(indices, seen, epoch)?;
+            let loader = &mut *self.loader;
+            loader.tell_classes(logits.size()[1] as usize)?;
+            let epoch = loader.n_epochs_begun - 1;
+            let history = loader.history.get_or_insert_with(|| History::new(loader.train.len()));
+            let classes = loader.classes.as_ref().map(|[classes, _]| classes);
+            match classes.filter(|classes| classes.are_classes() && logits.device() == Device::Cpu) {
+                Some(classes) => {
+                    history.note_on_cpu(indices, (features, logits), classes, epoch)?;
+                }
+                None => {
+                    let labels = loader.train.labels.f_index_select(0, indices)?;
+                    let seen = LastLayer { features: features.detach(), logits: logits.detach(), labels };
+                    history.note(indices, seen, epoch)?;
+                }
+            }
         }
         self.selection_secs += started.elapsed().as_secs_f64();
         Ok(())
@@ -134,6 +143,12 @@ impl Epoch<'_> {
         let started = Instant::now();
         let _no_grad = tch::no_grad_guard();
         let by_loss = match &self.loader.noise {
+            Some(noise) if losses.device() == Device::Cpu => {
+                let classes = self.loader.classes.as_ref().map(|[classes, _]| classes.labels());
+                let indices = cpu::integers(&batch.indices)?;
+                let labels = indices.iter().map(|&at| classes.map_or(0, |classes| classes[at as usize]));
+                Some(noise.weights_on_cpu(losses, labels)?)
+            }
             Some(noise) => {
                 let labels = self.loader.train.labels.f_index_select(0, &batch.indices)?;
                 Some(noise.weights(losses, &labels)?)
@@ -191,7 +206,7 @@ impl Epoch<'_> {
         let inputs = self.loader.train.inputs.f_index_select(0, candidates)?;
         let labels = self.loader.train.labels.f_index_select(0, candidates)?;
         let logits = self.model.forward(&self.normalization.apply(&inputs), false);
-        let hardest = hardest::hardest(&history::losses(&logits, &labels)?, k);
+        let hardest = hardest::hardest(&look::losses(&logits, &labels)?, k);
         Ok(candidates.f_index_select(0, &hardest)?)
     }
 

@@ -1,10 +1,17 @@
 //! What training has seen of each sample the last time it met it: its loss, and what its gradient would do for the validation
 //! loss. Strategies that draw by it need no pass over the training set.
+//!
+//! It is on the host, whatever the device: what is done with it is a few numbers of a sample, which on the CPU are looked at
+//! batch by batch in single passes, and elsewhere fetched many batches at a time.
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor, kind::Element};
 
-use super::label_noise::{LabelNoise, NoiseEstimate};
-use super::{LastLayer, Loss};
+use super::LastLayer;
+use super::chances::N_RANKS;
+use super::classes::Classes;
+use super::glister::cpu;
+use super::label_noise::NoiseEstimate;
+use super::look::{Gradient, Look};
 use crate::error::{Error, Result};
 
 /// What training has learnt of the samples of its training set: evidence for one who looks for wrong labels. A sample whose
@@ -28,21 +35,21 @@ pub struct Evidence {
 /// O(N) memory, whatever the model.
 #[derive(Debug)]
 pub(super) struct History {
-    /// The loss when last met, `f32 [N]`; NaN if never.
-    losses: Tensor,
-    /// The epoch in which that was, counted from 0, `f32 [N]`; −1 if never.
-    epochs: Tensor,
-    /// How often it was met, `f32 [N]`.
-    times: Tensor,
-    /// The gain when last met, `f32 [N]`; NaN where none was known.
-    gains: Tensor,
-    /// All its gains added, and how many these were, `f32 [N]`.
-    gain_sums: Tensor,
-    gain_times: Tensor,
-    /// Where its loss stood among the validation losses of that time, in [0, 1], `f32 [N]`; NaN where that is not known.
-    ranks: Tensor,
-    /// The validation losses before the epoch that is under way, `f32 [V]`, in the order of the samples.
-    before: Option<Tensor>,
+    /// The loss when last met; NaN if never.
+    losses: Vec<f32>,
+    /// The epoch in which that was, counted from 0; −1 if never.
+    epochs: Vec<i32>,
+    /// How often it was met.
+    times: Vec<i32>,
+    /// The gain when last met; NaN where none was known.
+    gains: Vec<f32>,
+    /// All its gains added, and how many these were.
+    gain_sums: Vec<f32>,
+    gain_times: Vec<i32>,
+    /// Where its loss stood among the validation losses of that time, from 0 to below [`N_RANKS`]; that if it is not known.
+    ranks: Vec<u8>,
+    /// The validation losses before the epoch that is under way, in the order of the samples.
+    before: Vec<f32>,
     /// The same by class, ascending; not kept in checkpoints.
     sorted_before: Option<Vec<Vec<f32>>>,
     /// What is known of wrong labels.
@@ -64,113 +71,59 @@ struct Pending {
 /// Samples that may be pending.
 const MOST_PENDING: i64 = 8192;
 
-/// The last layer's mean gradient over the validation set.
-#[derive(Debug)]
-struct Gradient {
-    weights: Tensor, // f32 [C, D]
-    biases: Tensor,  // f32 [C]
-}
-
-const NAMES: [&str; 7] = [
-    "history.losses",
-    "history.epochs",
-    "history.times",
-    "history.gains",
-    "history.gain_sums",
-    "history.gain_times",
-    "history.ranks",
-];
-
+const LOSSES: &str = "history.losses";
+const EPOCHS: &str = "history.epochs";
+const TIMES: &str = "history.times";
+const GAINS: &str = "history.gains";
+const GAIN_SUMS: &str = "history.gain_sums";
+const GAIN_TIMES: &str = "history.gain_times";
+const RANKS: &str = "history.ranks";
 const BEFORE: &str = "history.before";
-/// The class of each sample of a set; all in one where labels are no classes.
-#[derive(Debug)]
-pub(super) struct Classes {
-    labels: Option<Vec<u32>>,
-    /// How many classes are told apart.
-    pub(super) n: usize,
-}
-
-impl Classes {
-    /// By labels `i64 [N]` in 0..`n_classes`, or targets of a regression.
-    pub(super) fn new(labels: &Tensor, n_classes: usize) -> Result<Self> {
-        if labels.f_kind()? != Kind::Int64 {
-            return Ok(Self { labels: None, n: 1 });
-        }
-        if labels.numel() > 0 {
-            let (low, high) = labels.f_aminmax(None, false)?;
-            for label in [low.f_int64_value(&[])?, high.f_int64_value(&[])?] {
-                if !(0..n_classes as i64).contains(&label) {
-                    return Err(Error::argument("labels", format!("0 to {}", n_classes as i64 - 1), label));
-                }
-            }
-        }
-        let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
-        Ok(Self { labels: Some(labels.into_iter().map(|label| label as u32).collect()), n: n_classes })
-    }
-
-    /// The class of the sample at `at`.
-    pub(super) fn of(&self, at: usize) -> usize {
-        self.labels.as_ref().map_or(0, |labels| labels[at] as usize)
-    }
-
-    /// How many samples each class has.
-    pub(super) fn counts(&self) -> Vec<f64> {
-        let mut counts = vec![0.0; self.n];
-        self.labels.iter().flatten().for_each(|&label| counts[label as usize] += 1.0);
-        counts
-    }
-
-    /// The values of each class's samples, ascending; those of all for a class that has fewer than [`FEW`].
-    pub(super) fn sorted(&self, values: &[f32]) -> Vec<Vec<f32>> {
-        let mut parts = vec![Vec::new(); self.n];
-        for (at, &value) in values.iter().enumerate() {
-            parts[self.of(at)].push(value);
-        }
-        for part in parts.iter_mut().filter(|part| part.len() < FEW) {
-            *part = values.to_vec();
-        }
-        parts.iter_mut().for_each(|part| part.sort_unstable_by(f32::total_cmp));
-        parts
-    }
-}
-
-/// Fewer validation samples of a class than this rank nothing.
-const FEW: usize = 20;
-
-/// The loss of each sample, `f32 [N]`: cross-entropy against its class, or the squared error against its target.
-pub(super) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let logits = logits.f_detach()?.f_to_kind(Kind::Float)?;
-    if labels.f_kind()? == Kind::Int64 {
-        return Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, Reduction::None, -100, 0.0)?);
-    }
-    let n = labels.size()[0];
-    let of_outputs = logits.f_reshape([n, -1])?.f_mse_loss(&labels.f_reshape([n, -1])?, Reduction::None)?;
-    Ok(of_outputs.f_sum_dim_intlist(1, false, Kind::Float)?)
-}
-
-/// The derivative of each sample's loss by its logits, `f32 [N, C]`.
-fn residuals(seen: &LastLayer) -> Result<Tensor> {
-    Loss::of_labels(&seen.labels).residuals(seen, tch::get_num_threads().max(1) as usize)
-}
 
 impl History {
     /// Nothing of `n` samples yet.
-    pub(super) fn new(n: i64, device: Device) -> Result<Self> {
-        let full = |value: f64| Tensor::f_full([n], value, (Kind::Float, device));
-        Ok(Self {
-            losses: full(f64::NAN)?,
-            epochs: full(-1.0)?,
-            times: full(0.0)?,
-            gains: full(f64::NAN)?,
-            gain_sums: full(0.0)?,
-            gain_times: full(0.0)?,
-            ranks: full(f64::NAN)?,
-            before: None,
+    pub(super) fn new(n: usize) -> Self {
+        Self {
+            losses: vec![f32::NAN; n],
+            epochs: vec![-1; n],
+            times: vec![0; n],
+            gains: vec![f32::NAN; n],
+            gain_sums: vec![0.0; n],
+            gain_times: vec![0; n],
+            ranks: vec![N_RANKS as u8; n],
+            before: Vec::new(),
             sorted_before: None,
             noise: NoiseEstimate::new(),
             gradient: None,
             pending: Vec::new(),
-        })
+        }
+    }
+
+    /// Notes the samples at `indices`, `i64 [B]`, of a training set of these `classes`, as the model saw them in `epoch`:
+    /// `features`, `f32 [B, D]`, and `logits`, `f32 [B, C]`, on the CPU.
+    pub(super) fn note_on_cpu(
+        &mut self,
+        indices: &Tensor,
+        (features, logits): (&Tensor, &Tensor),
+        classes: &Classes,
+        epoch: u64,
+    ) -> Result<()> {
+        let _no_grad = tch::no_grad_guard();
+        let in_a_row: Tensor;
+        let indices = if indices.is_contiguous() {
+            indices
+        } else {
+            in_a_row = indices.f_contiguous()?;
+            &in_a_row
+        };
+        let indices = self.checked(cpu::integers(indices)?)?;
+        let labels: Vec<u32> = indices.iter().map(|&at| classes.labels()[at as usize]).collect();
+        let look = Look::on_cpu(logits, &labels)?;
+        let gains = self.gradient.as_ref().map(|gradient| look.gains(features, gradient)).transpose()?;
+        let n_classes = logits.size()[1] as usize;
+        self.noise.count(n_classes, self.first_met(indices, &labels, &look));
+        self.set(indices, &look.losses, gains.as_deref(), epoch);
+        Ok(())
     }
 
     /// Notes the samples at `indices`, `i64 [B]`, as the model saw them in `epoch`. Looked at are they when enough have come
@@ -187,30 +140,57 @@ impl History {
         let pending = std::mem::take(&mut self.pending);
         for of_epoch in pending.chunk_by(|a, b| a.epoch == b.epoch) {
             let indices: Vec<&Tensor> = of_epoch.iter().map(|one| &one.indices).collect();
-            let indices = Tensor::f_cat(&indices, 0)?;
+            let indices = Vec::<i64>::try_from(Tensor::f_cat(&indices, 0)?.f_to_device(Device::Cpu)?)?;
+            let _ = self.checked(&indices)?;
             let seen = LastLayer::cat(of_epoch.iter().map(|one| &one.seen));
             let seen = LastLayer {
                 features: seen.features.f_to_kind(Kind::Float)?,
                 logits: seen.logits.f_to_kind(Kind::Float)?,
                 ..seen
             };
-            let _ = self.losses.f_index_copy_(0, &indices, &losses(&seen.logits, &seen.labels)?)?;
-            let _ = self.epochs.f_index_fill_(0, &indices, of_epoch[0].epoch as f64)?;
+            let look = Look::at(&seen)?;
+            let gains =
+                self.gradient.as_ref().map(|gradient| look.gains(&seen.features, gradient)).transpose()?;
             if seen.labels.kind() == Kind::Int64 {
-                let n_met = self.times.f_index_select(0, &indices)?;
-                self.noise.count(&n_met, &seen.logits, &seen.labels)?;
+                let labels = Vec::<i64>::try_from(seen.labels.f_to_device(Device::Cpu)?)?;
+                let labels: Vec<u32> = labels.into_iter().map(|label| label as u32).collect();
+                let n_classes = seen.logits.size()[1] as usize;
+                self.noise.count(n_classes, self.first_met(&indices, &labels, &look));
             }
-            let ones = Tensor::f_ones([indices.size()[0]], (Kind::Float, indices.device()))?;
-            let _ = self.times.f_index_add_(0, &indices, &ones)?;
-            if let Some(gradient) = &self.gradient {
-                let towards = gradient.biases.f_addmm(&seen.features, &gradient.weights.f_tr()?)?; // [N, C]
-                let gains = (residuals(&seen)? * towards).f_sum_dim_intlist(1, false, Kind::Float)?;
-                let _ = self.gains.f_index_copy_(0, &indices, &gains)?;
-                let _ = self.gain_sums.f_index_add_(0, &indices, &gains)?;
-                let _ = self.gain_times.f_index_add_(0, &indices, &ones)?;
-            }
+            self.set(&indices, &look.losses, gains.as_deref(), of_epoch[0].epoch);
         }
         Ok(())
+    }
+
+    /// Positions that are samples'.
+    fn checked<'a>(&self, indices: &'a [i64]) -> Result<&'a [i64]> {
+        let n = self.losses.len() as i64;
+        match indices.iter().find(|&at| !(0..n).contains(at)) {
+            Some(at) => Err(Error::argument("indices", format!("positions from 0 to {}", n - 1), at)),
+            None => Ok(indices),
+        }
+    }
+
+    /// Of the samples at `indices`, of the classes `labels`, those never met before: their classes, and what they are taken for.
+    fn first_met(&self, indices: &[i64], labels: &[u32], look: &Look) -> Vec<[u32; 2]> {
+        let rows = indices.iter().zip(labels).zip(&look.taken_for);
+        rows.filter(|((at, _), _)| self.times[**at as usize] == 0)
+            .map(|((_, &label), &taken_for)| [label, taken_for])
+            .collect()
+    }
+
+    fn set(&mut self, indices: &[i64], losses: &[f32], gains: Option<&[f32]>, epoch: u64) {
+        for (row, (&at, &loss)) in indices.iter().zip(losses).enumerate() {
+            let at = at as usize;
+            self.losses[at] = loss;
+            self.epochs[at] = epoch as i32;
+            self.times[at] += 1;
+            if let Some(&gain) = gains.and_then(|gains| gains.get(row)) {
+                self.gains[at] = gain;
+                self.gain_sums[at] += gain;
+                self.gain_times[at] += 1;
+            }
+        }
     }
 
     /// Takes in what the model sees of the validation set behind `epoch`: the samples met in that epoch get the rank of their
@@ -220,131 +200,159 @@ impl History {
     pub(super) fn judge(
         &mut self,
         validation: &LastLayer,
-        validation_losses: &[f32],
         (classes, validation_classes): (&Classes, &Classes),
         epoch: u64,
     ) -> Result<Vec<Vec<f32>>> {
         self.take_in()?;
         let _no_grad = tch::no_grad_guard();
-        let sorted = validation_classes.sorted(validation_losses);
-        let before = match (self.sorted_before.take(), self.before.take()) {
-            (None, Some(before)) => {
-                let before = Vec::<f32>::try_from(before.f_to_device(Device::Cpu)?)?;
-                (before.len() == validation_losses.len()).then(|| validation_classes.sorted(&before))
-            }
-            (before, _) => before,
+        let look = if validation_classes.are_classes() && validation.logits.device() == Device::Cpu {
+            Look::on_cpu(&validation.logits, validation_classes.labels())?
+        } else {
+            Look::at(validation)?
         };
-        let (losses, epochs) = (self.losses()?, Vec::<f32>::try_from(self.epochs.f_to_device(Device::Cpu)?)?);
-        let mut ranks = self.ranks()?;
-        for (at, &loss) in losses.iter().enumerate().filter(|&(at, _)| epochs[at] == epoch as f32) {
-            ranks[at] = before.as_ref().map_or(f32::NAN, |before| {
-                let like = [&before[classes.of(at)], &sorted[classes.of(at)]];
-                let below = like.map(|losses| losses.partition_point(|&one| one < loss));
-                (below[0] + below[1]) as f32 / like.map(Vec::len).iter().sum::<usize>().max(1) as f32
-            });
-        }
-        let device = self.losses.device();
-        self.ranks = Tensor::f_from_slice(&ranks)?.f_to_device(device)?;
-        self.before = Some(Tensor::f_from_slice(validation_losses)?.f_to_device(device)?);
-        if validation.labels.kind() == Kind::Int64 {
-            self.noise.update(validation)?;
-        }
-        let n = validation.logits.size()[0] as f64;
-        let residuals = residuals(validation)? / n;
-        self.gradient = Some(Gradient {
-            weights: residuals.f_tr()?.f_matmul(&validation.features)?,
-            biases: residuals.f_sum_dim_intlist(0, false, Kind::Float)?,
+        let sorted = validation_classes.sorted(&look.losses);
+        let before = self.sorted_before.take().or_else(|| {
+            (self.before.len() == look.losses.len()).then(|| validation_classes.sorted(&self.before))
         });
+        let limits: Option<Vec<_>> =
+            before.map(|before| before.into_iter().zip(&sorted).map(limits_of_ranks).collect());
+        let met = self.epochs.iter().zip(&self.losses).zip(classes.labels());
+        for (rank, ((&met, &loss), &class)) in self.ranks.iter_mut().zip(met) {
+            if met == epoch as i32 {
+                *rank = limits.as_ref().map_or(N_RANKS, |limits| {
+                    limits[class as usize].iter().map(|&limit| usize::from(limit < loss)).sum()
+                }) as u8;
+            }
+        }
+        if validation_classes.are_classes() {
+            let n_classes = validation.logits.size()[1] as usize;
+            let seen = validation_classes.labels().iter().zip(&look.taken_for);
+            self.noise.update(n_classes, seen.map(|(&label, &taken_for)| [label, taken_for]));
+        }
+        self.gradient = Some(look.gradient(&validation.features)?);
+        self.before = look.losses;
         self.sorted_before = Some(sorted.clone());
         Ok(sorted)
     }
 
-    /// The share of the training labels that are wrong: [`NoiseEstimate::rate`].
-    pub(super) fn noise_rate(&self) -> f64 {
-        self.noise.rate(self.before.as_ref().map_or(0, Tensor::numel))
+    /// The share of the training labels that are wrong, and what it hardly falls below: [`NoiseEstimate::rate`],
+    /// [`NoiseEstimate::at_least`].
+    pub(super) fn noise_rate(&self) -> (f64, f64) {
+        (self.noise.rate(self.before.len()), self.noise.at_least(self.before.len()))
     }
 
-    /// The rank of each sample's loss when it was last met, NaN where that is not known.
-    pub(super) fn ranks(&self) -> Result<Vec<f32>> {
-        Ok(Vec::try_from(self.ranks.f_to_device(Device::Cpu)?)?)
+    /// Where each sample's loss stood among validation losses when it was last met: of [`N_RANKS`], which is for those of which
+    /// that is not known.
+    pub(super) fn ranks(&self) -> &[u8] {
+        &self.ranks
     }
 
-    /// How many epochs ago each sample was met, before the epoch `number`, counted from 0; `number` + 1 if never.
-    pub(super) fn ages(&self, number: u64) -> Result<Vec<f32>> {
-        Ok(Vec::try_from((self.epochs.f_neg()? + number as f64).f_to_device(Device::Cpu)?)?)
+    /// The epoch in which each sample was last met, counted from 0; −1 if never.
+    pub(super) fn epochs(&self) -> &[i32] {
+        &self.epochs
     }
 
     /// The loss of each sample when it was last met, NaN if never.
-    pub(super) fn losses(&self) -> Result<Vec<f32>> {
-        Ok(Vec::try_from(self.losses.f_to_device(Device::Cpu)?)?)
+    pub(super) fn losses(&self) -> &[f32] {
+        &self.losses
     }
 
-    /// The chance that each sample's label, one of `labels`, `i64 [N]`, is right, to the power of `power`, by its loss when it
-    /// was last met; NaN if never.
-    pub(super) fn trust(&self, noise: &LabelNoise, labels: &Tensor, power: f64) -> Result<Vec<f32>> {
-        let _no_grad = tch::no_grad_guard();
-        let trust = noise.trust(&self.losses, labels)?.f_pow_(power)?;
-        Ok(Vec::try_from(trust.f_to_device(Device::Cpu)?)?)
-    }
-
-    /// The gains, `f32 [k]`, of the samples at `indices`, `i64 [k]`, when they were last met; NaN where none is known.
-    pub(super) fn gains_of(&self, indices: &Tensor) -> Result<Tensor> {
-        Ok(self.gains.f_index_select(0, indices)?)
+    /// The gains of the samples at `indices` when they were last met; NaN where none is known.
+    pub(super) fn gains_of(&self, indices: &[i64]) -> Vec<f32> {
+        indices.iter().map(|&at| self.gains[at as usize]).collect()
     }
 
     /// What is known of each sample, for one who looks for wrong labels.
     pub(super) fn evidence(&self) -> Result<Evidence> {
-        let copy = |tensor: &Tensor| Ok::<Tensor, Error>(tensor.f_to_device(Device::Cpu)?.copy());
+        // 0/0, where none was known, is NaN.
+        let mean_gain: Vec<f32> =
+            self.gain_sums.iter().zip(&self.gain_times).map(|(sum, &n)| sum / n as f32).collect();
         Ok(Evidence {
-            times_met: copy(&self.times.f_to_kind(Kind::Int64)?)?,
-            loss: copy(&self.losses)?,
-            gain: copy(&self.gains)?,
-            // 0/0, where none was known, is NaN.
-            mean_gain: copy(&(&self.gain_sums / &self.gain_times))?,
-            noise_rate: self.noise_rate(),
+            times_met: Tensor::f_from_slice(&self.times)?.f_to_kind(Kind::Int64)?,
+            loss: Tensor::f_from_slice(&self.losses)?,
+            gain: Tensor::f_from_slice(&self.gains)?,
+            mean_gain: Tensor::f_from_slice(&mean_gain)?,
+            noise_rate: self.noise_rate().0,
         })
     }
 
     /// How many bytes the history takes.
     pub(super) fn n_bytes(&self) -> usize {
-        4 * (7 * self.losses.numel() + self.before.as_ref().map_or(0, Tensor::numel))
-    }
-
-    fn by_sample(&self) -> [&Tensor; 7] {
-        let Self { losses, epochs, times, gains, gain_sums, gain_times, ranks, .. } = self;
-        [losses, epochs, times, gains, gain_sums, gain_times, ranks]
+        (4 * 6 + 1) * self.losses.len() + 4 * self.before.len()
     }
 
     /// All of it as tensors by name, for a checkpoint.
     pub(super) fn tensors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
-        let by_sample = NAMES.into_iter().zip(self.by_sample().map(Tensor::shallow_clone));
-        let before = self.before.as_ref().map(|before| (BEFORE, before.shallow_clone()));
-        by_sample.chain(before).chain(self.noise.tensors())
+        let by_sample = [
+            (LOSSES, Tensor::from_slice(&self.losses)),
+            (EPOCHS, Tensor::from_slice(&self.epochs)),
+            (TIMES, Tensor::from_slice(&self.times)),
+            (GAINS, Tensor::from_slice(&self.gains)),
+            (GAIN_SUMS, Tensor::from_slice(&self.gain_sums)),
+            (GAIN_TIMES, Tensor::from_slice(&self.gain_times)),
+            (RANKS, Tensor::from_slice(&self.ranks)),
+        ];
+        let before = (!self.before.is_empty()).then(|| (BEFORE, Tensor::from_slice(&self.before)));
+        by_sample.into_iter().chain(before).chain(self.noise.tensors())
     }
 
-    /// What [`History::tensors`] gave, put on `device`; `None` if it is not that of `n` samples.
-    pub(super) fn from_tensors(
-        take: impl Fn(&str) -> Option<Tensor>,
-        n: i64,
-        device: Device,
-    ) -> Result<Option<Self>> {
-        let mut history = Self::new(n, device)?;
-        let Self { losses, epochs, times, gains, gain_sums, gain_times, ranks, .. } = &mut history;
-        for (name, place) in
-            NAMES.into_iter().zip([losses, epochs, times, gains, gain_sums, gain_times, ranks])
-        {
-            let Some(tensor) =
-                take(name).filter(|tensor| tensor.size() == [n] && tensor.kind() == Kind::Float)
-            else {
-                return Ok(None);
-            };
-            *place = tensor.f_to_device(device)?;
-        }
-        history.before = take(BEFORE).map(|before| before.f_to_device(device)).transpose()?;
-        let Some(noise) = NoiseEstimate::from_tensors(take)? else { return Ok(None) };
-        history.noise = noise;
-        Ok(Some(history))
+    /// What [`History::tensors`] gave; `None` if it is not that of `n` samples.
+    pub(super) fn from_tensors(take: impl Fn(&str) -> Option<Tensor>, n: usize) -> Result<Option<Self>> {
+        let (Some(losses), Some(epochs), Some(times), Some(gains)) = (
+            numbers(&take, LOSSES)?,
+            numbers(&take, EPOCHS)?,
+            numbers(&take, TIMES)?,
+            numbers(&take, GAINS)?,
+        ) else {
+            return Ok(None);
+        };
+        let (Some(gain_sums), Some(gain_times), Some(ranks)) =
+            (numbers(&take, GAIN_SUMS)?, numbers(&take, GAIN_TIMES)?, numbers::<u8>(&take, RANKS)?)
+        else {
+            return Ok(None);
+        };
+        let Some(noise) = NoiseEstimate::from_tensors(&take)? else { return Ok(None) };
+        let before = numbers(&take, BEFORE)?.unwrap_or_default();
+        let of_all = [&losses, &gains, &gain_sums].iter().all(|values| values.len() == n)
+            && [&epochs, &times, &gain_times].iter().all(|values| values.len() == n)
+            && ranks.len() == n;
+        let can_be = ranks.iter().all(|&rank| usize::from(rank) <= N_RANKS)
+            && epochs.iter().all(|&epoch| (-1..i32::MAX).contains(&epoch));
+        let history = || Self {
+            losses,
+            epochs,
+            times,
+            gains,
+            gain_sums,
+            gain_times,
+            ranks,
+            before,
+            sorted_before: None,
+            noise,
+            gradient: None,
+            pending: Vec::new(),
+        };
+        Ok((of_all && can_be).then(history))
     }
+}
+
+/// The numbers of the tensor `name`; `None` if there is none, or one of another kind or shape.
+fn numbers<T: Element>(take: &impl Fn(&str) -> Option<Tensor>, name: &str) -> Result<Option<Vec<T>>>
+where
+    Vec<T>: TryFrom<Tensor, Error = tch::TchError>,
+{
+    let tensor = take(name).filter(|tensor| tensor.kind() == T::KIND && tensor.dim() == 1);
+    Ok(tensor.map(|tensor| Vec::try_from(tensor.f_to_device(Device::Cpu)?)).transpose()?)
+}
+
+/// The losses above which a loss has rank 1, 2 and so on: as many of the validation losses `before` and `behind`, both ascending,
+/// are between two of them as between others.
+fn limits_of_ranks((mut before, behind): (Vec<f32>, &Vec<f32>)) -> Vec<f32> {
+    before.extend_from_slice(behind);
+    // Two runs in order: merging them is one pass.
+    before.sort_by(f32::total_cmp);
+    let n = before.len();
+    (1..N_RANKS).filter_map(|rank| before.get((rank * n).div_ceil(N_RANKS).max(1) - 1).copied()).collect()
 }
 
 #[cfg(test)]
@@ -371,22 +379,34 @@ mod tests {
     }
 
     #[test]
+    fn ranks_part_validation_losses_evenly() {
+        let before: Vec<f32> = (0..40).map(|at| at as f32).collect();
+        let behind: Vec<f32> = (0..40).map(|at| at as f32 + 0.5).collect();
+        let limits = limits_of_ranks((before.clone(), &behind));
+        for loss in [-1.0, 0.0, 0.2, 1.9, 2.0, 20.1, 38.4, 39.5, 70.0_f32] {
+            // Of all 80 losses, the share that is below.
+            let below = before.iter().chain(&behind).filter(|&&one| one < loss).count();
+            let rank = limits.iter().filter(|&&limit| limit < loss).count();
+            assert_eq!(rank, (below * N_RANKS / 80).min(N_RANKS - 1), "{loss}");
+        }
+        assert!(limits_of_ranks((Vec::new(), &Vec::new())).is_empty());
+    }
+
+    #[test]
     fn a_history_taken_up_from_a_checkpoint_estimates_what_it_would_have() {
         let (n, validation) = (1200, seen(400, 0));
         let all = seen(n, 3);
         let classes = Classes::new(&all.labels, 2).unwrap();
         let validation_classes = Classes::new(&validation.labels, 2).unwrap();
-        let validation_losses =
-            Vec::<f32>::try_from(losses(&validation.logits, &validation.labels).unwrap()).unwrap();
         let judge = |history: &mut History, epoch| {
-            history.judge(&validation, &validation_losses, (&classes, &validation_classes), epoch).unwrap();
+            history.judge(&validation, (&classes, &validation_classes), epoch).unwrap();
         };
         let note = |history: &mut History, from: i64, epoch| {
             let indices = Tensor::arange_start(from, from + 600, (Kind::Int64, Device::Cpu));
             history.note(&indices, all.select(&indices), epoch).unwrap();
             history.take_in().unwrap();
         };
-        let mut history = History::new(n, Device::Cpu).unwrap();
+        let mut history = History::new(n as usize);
         note(&mut history, 0, 0);
         judge(&mut history, 0);
         note(&mut history, 600, 1);
@@ -394,13 +414,47 @@ mod tests {
             history.tensors().map(|(name, tensor)| (name, tensor.copy())).collect();
         let take =
             |name: &str| kept.iter().find(|(known, _)| *known == name).map(|(_, tensor)| tensor.copy());
-        let mut taken_up = History::from_tensors(take, n, Device::Cpu).unwrap().unwrap();
+        let mut taken_up = History::from_tensors(take, n as usize).unwrap().unwrap();
         for history in [&mut history, &mut taken_up] {
             judge(history, 1);
             // Of two classes, every third label exchanged is as if two thirds were drawn anew.
-            let rate = history.noise_rate();
+            let (rate, _) = history.noise_rate();
             assert!((rate - 2.0 / 3.0).abs() < 0.01, "{rate}");
         }
-        assert_eq!(history.ranks().unwrap()[600..], taken_up.ranks().unwrap()[600..]);
+        assert_eq!(history.ranks()[600..], taken_up.ranks()[600..]);
+    }
+
+    #[test]
+    fn batches_looked_at_one_by_one_and_together_leave_the_same() {
+        let (n, validation) = (1200, seen(400, 0));
+        let all = seen(n, 3);
+        let classes = Classes::new(&all.labels, 2).unwrap();
+        let validation_classes = Classes::new(&validation.labels, 2).unwrap();
+        let mut histories = [History::new(n as usize), History::new(n as usize)];
+        for epoch in 0..3 {
+            for from in [0, 200, 400 * epoch] {
+                let indices = Tensor::arange_start(from, from + 200, (Kind::Int64, Device::Cpu));
+                let part = all.select(&indices);
+                let [one, other] = &mut histories;
+                one.note_on_cpu(&indices, (&part.features, &part.logits), &classes, epoch as u64).unwrap();
+                other.note(&indices, part, epoch as u64).unwrap();
+            }
+            for history in &mut histories {
+                history.judge(&validation, (&classes, &validation_classes), epoch as u64).unwrap();
+            }
+        }
+        let [one, other] = histories.map(|history| {
+            let tensors: Vec<(&str, Tensor)> = history.tensors().collect();
+            tensors
+        });
+        assert_eq!(one.len(), other.len());
+        for ((name, a), (_, b)) in one.iter().zip(&other) {
+            assert!(a.allclose(b, 1e-5, 1e-6, true), "{name}");
+        }
+        let outside = Tensor::from_slice(&[0_i64, n]);
+        let seen = all.select(&Tensor::from_slice(&[0_i64, 1]));
+        let mut history = History::new(n as usize);
+        let noted = history.note_on_cpu(&outside, (&seen.features, &seen.logits), &classes, 0);
+        assert!(noted.unwrap_err().to_string().contains("positions from 0 to 1199"));
     }
 }

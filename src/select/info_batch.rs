@@ -69,15 +69,17 @@ impl Chooser for InfoBatch {
     fn choose(&self, loader: &mut Loader, _: &dyn Model, _: &Normalization) -> Result<Option<Selection>> {
         let (n, number) = (loader.train.len() as i64, loader.n_epochs_begun);
         let prunes = loader.n_epochs().is_none_or(|n_epochs| self.prunes(number as usize, n_epochs));
-        let Some(history) = loader.history.as_mut().filter(|_| prunes) else {
+        if let Some(history) = loader.history.as_mut() {
+            history.take_in()?;
+        }
+        let Some(history) = loader.history.as_ref().filter(|_| prunes) else {
             return Ok(Some(Selection::drawn(loader.random(number, n, loader.budget()))));
         };
-        history.take_in()?;
-        let losses = history.losses()?;
         let order = Vec::<i64>::try_from(loader.random(number, n, n).f_to_device(tch::Device::Cpu)?)?;
         let mut rng = ChaCha8Rng::seed_from_u64(loader.seed);
         rng.set_stream(DRAWS | number);
-        let (chosen, weights) = draw(&losses, &order, loader.budget() as usize, self.prune, &mut rng);
+        let (chosen, weights) =
+            draw(history.losses(), &order, loader.budget() as usize, self.prune, &mut rng);
         let put = |tensor: Tensor| tensor.f_to_device(loader.train.device());
         Ok(Some(Selection {
             indices: put(Tensor::f_from_slice(&chosen)?)?,

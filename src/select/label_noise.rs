@@ -2,72 +2,111 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::LastLayer;
+use super::classes::Classes;
+use super::glister::cpu;
+use super::glister::vector::{best_of_machine, exp};
 use crate::error::Result;
 
 /// Labels of which a share is wrong.
 #[derive(Debug)]
 pub(super) struct LabelNoise {
-    /// The share of the labels that are drawn from all classes alike.
-    rate: f64,
-    n_classes: usize,
-    /// By what the model's probability for a label of each class is multiplied, `f32 [C]`, 1 or more; `None` where all are 1.
-    leniency: Option<Tensor>,
+    /// How likely a wrong label is this one, in units of how likely a label is right: ρ/C / (1 − ρ).
+    as_likely: f32,
+    /// In units of which losses count at the step.
+    unit: f32,
+    /// By what the model's probability for a label of each class is multiplied, 1 or more; empty where all are 1.
+    leniency: Vec<f32>,
+    /// The same where training is, `f32 [C]`.
+    leniency_there: Option<Tensor>,
 }
 
 /// This share of a class's validation samples, the best recognised ones, are to be taken for right at least as likely as not.
 const TO_BE_TRUSTED: f64 = 0.75;
 
 impl LabelNoise {
-    /// A share `rate` of labels is wrong. `sorted` are the validation losses of each class, ascending: where the model knows a
-    /// class so badly that it would take even validation samples of it for wrong, more is believed to be right.
-    pub(super) fn new(rate: f64, sorted: &[Vec<f32>], device: Device) -> Result<Self> {
-        let n_classes = sorted.len();
-        let odds = rate / n_classes.max(1) as f64 / (1.0 - rate);
-        let of_class = |losses: &Vec<f32>| {
+    /// A share `rate` of labels is wrong, hardly less than `at_least`. `sorted` are the validation losses of each class, ascending, `counts` how many samples
+    /// it has there: where the model knows a class so badly that it would take even validation samples of it for wrong, more is
+    /// believed to be right; less so in a rare class, among whose labels the wrong ones are many.
+    pub(super) fn new(
+        (rate, at_least): (f64, f64),
+        (sorted, counts): (&[Vec<f32>], &[f64]),
+        device: Device,
+    ) -> Result<Self> {
+        let n_classes = sorted.len().max(1) as f64;
+        let as_likely = rate / n_classes / (1.0 - rate);
+        let n: f64 = counts.iter().sum();
+        let of_class = |(losses, count): (&Vec<f32>, &f64)| {
             let at = (losses.len() as f64 * TO_BE_TRUSTED) as usize;
             let loss = losses.get(at.min(losses.len().saturating_sub(1))).copied().unwrap_or(0.0);
-            (odds * f64::from(loss).exp()).clamp(1.0, 1e12) as f32
+            let rarity = (n_classes * count / n.max(1.0)).min(1.0);
+            (rarity * as_likely * f64::from(loss).exp()).clamp(1.0, 1e12) as f32
         };
-        let leniency: Vec<f32> = sorted.iter().map(of_class).collect();
-        let leniency = if leniency.iter().all(|&times| times == 1.0) {
+        let mut leniency: Vec<f32> = sorted.iter().zip(counts).map(of_class).collect();
+        if leniency.iter().all(|&times| times == 1.0) {
+            leniency.clear();
+        }
+        let leniency_there = if leniency.is_empty() {
             None
         } else {
             Some(Tensor::f_from_slice(&leniency)?.f_to_device(device)?)
         };
-        Ok(Self { rate, n_classes, leniency })
+        let unit = (1.0 - at_least) as f32;
+        Ok(Self { as_likely: as_likely as f32, unit, leniency, leniency_there })
     }
 
-    /// The chance that each label is right, `f32 [B]`: `losses`, `f32 [B]`, are the cross-entropies against `labels`,
-    /// `i64 [B]`.
-    pub(super) fn trust(&self, losses: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        let mut right = losses.f_neg()?.f_exp_()?;
-        if let Some(leniency) = &self.leniency {
-            right *= leniency.f_index_select(0, labels)?;
-        }
-        let as_likely = self.rate / self.n_classes as f64 / (1.0 - self.rate);
-        Ok(&right / (&right + as_likely))
+    /// The chance that a label is right to which the model gives the probability `p`; `class` is the label.
+    fn chance_of(&self, p: f32, class: usize) -> f32 {
+        let right = p * self.leniency.get(class).copied().unwrap_or(1.0);
+        right / (right + self.as_likely)
     }
 
-    /// By what a loss counts at the step, `f32 [B]`: by the chance that its label is right, in units of the share of labels that
-    /// are, so that steps are as long as if all labels were right. On the CPU in one pass, as an operator of libtorch takes longer
-    /// than a batch of numbers.
-    pub(super) fn weights(&self, losses: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        if losses.device() != Device::Cpu {
-            return Ok(self.trust(losses, labels)?.f_div_scalar_(1.0 - self.rate)?);
+    /// The chance that each label is right to the power of `power`, by `losses`, the cross-entropies against the labels; NaN where a
+    /// loss is.
+    pub(super) fn trust(&self, losses: &[f32], classes: &Classes, power: f64) -> Vec<f32> {
+        let mut trust = vec![0.0; losses.len()];
+        exponentials(losses, &mut trust);
+        for (at, (trust, loss)) in trust.iter_mut().zip(losses).enumerate() {
+            let chance = self.chance_of(*trust, classes.of(at));
+            let to_power = if power == 2.0 { chance * chance } else { chance.powf(power as f32) };
+            *trust = if loss.is_nan() { f32::NAN } else { to_power };
         }
-        let leniency = self.leniency.as_ref().map(Vec::<f32>::try_from).transpose()?;
-        let leniency = |label: i64| leniency.as_ref().map_or(1.0, |times| times[label as usize]);
-        let as_likely = (self.rate / self.n_classes as f64 / (1.0 - self.rate)) as f32;
-        let weights: Vec<f32> = Vec::<f32>::try_from(losses)?
-            .into_iter()
-            .zip(Vec::<i64>::try_from(labels)?)
-            .map(|(loss, label)| {
-                let right = (-loss).exp() * leniency(label);
-                right / ((right + as_likely) * (1.0 - self.rate as f32))
-            })
+        trust
+    }
+
+    /// By what a loss counts at the step, `f32 [B]`: by the chance that its label is right, in units of the share of
+    /// labels that are, so that steps are as long as if all labels were; where that share is uncertain, rather shorter: longer ones have
+    /// thrown trainings off their way. `losses`, `f32 [B]`, are cross-entropies against the `labels`.
+    pub(super) fn weights_on_cpu(
+        &self,
+        losses: &Tensor,
+        labels: impl Iterator<Item = u32>,
+    ) -> Result<Tensor> {
+        let losses = losses.f_contiguous()?;
+        let weights: Vec<f32> = cpu::floats(&losses)?
+            .iter()
+            .zip(labels)
+            .map(|(&loss, label)| self.chance_of((-loss).exp(), label as usize) / self.unit)
             .collect();
         Ok(Tensor::f_from_slice(&weights)?)
+    }
+
+    /// [`LabelNoise::weights_on_cpu`] with operators of libtorch, for labels `i64 [B]`.
+    pub(super) fn weights(&self, losses: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let mut right = losses.f_neg()?.f_exp_()?;
+        if let Some(leniency) = &self.leniency_there {
+            right *= leniency.f_index_select(0, labels)?;
+        }
+        Ok(&right / ((&right + f64::from(self.as_likely)) * f64::from(self.unit)))
+    }
+}
+
+best_of_machine!(exponentials, exponentials_avx2, exponentials_with, (losses: &[f32], to: &mut [f32]));
+
+/// e^−loss of each loss.
+#[inline(always)]
+fn exponentials_with<const FUSED: bool>(losses: &[f32], to: &mut [f32]) {
+    for (to, &loss) in to.iter_mut().zip(losses) {
+        *to = exp::<FUSED>(-loss);
     }
 }
 
@@ -100,23 +139,16 @@ impl Counts {
         Self { labelled: zeros.clone(), recognised: zeros.clone(), taken_for: zeros }
     }
 
-    /// Counts the samples with classes `labels`, `i64 [B]`, and `logits`, `f32 [B, C]`, of which `counts` is true.
-    fn add(&mut self, logits: &Tensor, labels: &Tensor, counts: impl Fn(usize) -> bool) -> Result<()> {
-        let n_classes = self.labelled.len();
-        let logits = Vec::<f32>::try_from(logits.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
-        let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
-        for ((at, of_sample), label) in logits.chunks_exact(n_classes.max(1)).enumerate().zip(labels) {
-            let (Ok(label), true) = (usize::try_from(label), counts(at)) else { continue };
-            let highest =
-                (0..n_classes).max_by(|&a, &b| of_sample[a].total_cmp(&of_sample[b]).then(b.cmp(&a)));
-            let taken_for = highest.unwrap_or(0);
-            self.taken_for[taken_for] += 1.0;
-            if let Some(labelled) = self.labelled.get_mut(label) {
-                *labelled += 1.0;
+    /// Counts samples, each by its class and the class that it is taken for.
+    fn add(&mut self, samples: impl IntoIterator<Item = [u32; 2]>) {
+        for [label, taken_for] in samples.into_iter().map(|sample| sample.map(|class| class as usize)) {
+            let fits = |class| class < self.labelled.len();
+            if fits(label) && fits(taken_for) {
+                self.taken_for[taken_for] += 1.0;
+                self.labelled[label] += 1.0;
                 self.recognised[label] += f64::from(u8::from(taken_for == label));
             }
         }
-        Ok(())
     }
 
     fn n(&self) -> f64 {
@@ -149,34 +181,30 @@ impl NoiseEstimate {
         Self { recalls_before: None, first_met: None, sums: [0.0; 3], competence: 1.0 }
     }
 
-    /// Counts samples with classes `labels`, `i64 [B]`, of which training saw `logits`, `f32 [B, C]`, and `n_met` says how often
-    /// it had met them before, `f32 [B]`.
-    pub(super) fn count(&mut self, n_met: &Tensor, logits: &Tensor, labels: &Tensor) -> Result<()> {
-        let n_met = Vec::<f32>::try_from(n_met.f_to_device(Device::Cpu)?)?;
-        let n_classes = logits.size()[1] as usize;
+    /// Counts samples of `n_classes` classes that training met for the first time, each by its class and the class that it was
+    /// taken for.
+    pub(super) fn count(&mut self, n_classes: usize, samples: impl IntoIterator<Item = [u32; 2]>) {
         // What came from a checkpoint of another model does not count.
         let fitting = self.first_met.take().filter(|counts| counts.labelled.len() == n_classes);
-        let counts = self.first_met.insert(fitting.unwrap_or_else(|| Counts::new(n_classes)));
-        counts.add(logits, labels, |at| n_met[at] == 0.0)
+        self.first_met.insert(fitting.unwrap_or_else(|| Counts::new(n_classes))).add(samples);
     }
 
-    /// Takes in what the model sees of the validation set behind an epoch.
+    /// Takes in the `validation` set behind an epoch: the class of each sample and that for which the model takes it.
     ///
     /// A label that is wrong is recognised only as often as its class is taken for anything: of the labels c,
     /// (1 − ρ)·recall(c) + ρ·share(c) are. Recalls are the mean of those before and behind the epoch, in which the samples were
     /// met.
-    pub(super) fn update(&mut self, validation: &LastLayer) -> Result<()> {
-        let n_classes = validation.logits.size()[1] as usize;
+    pub(super) fn update(&mut self, n_classes: usize, validation: impl IntoIterator<Item = [u32; 2]>) {
         let mut seen = Counts::new(n_classes);
-        seen.add(&validation.logits, &validation.labels, |_| true)?;
+        seen.add(validation);
         let share = |counts: &Counts, class: usize| counts.taken_for[class] / counts.n().max(1.0);
         let recalls: Vec<f64> =
             (0..n_classes).map(|class| seen.recognised[class] / seen.labelled[class].max(1.0)).collect();
         self.competence = seen.sum(|class| recalls[class] - share(&seen, class)) / seen.n().max(1.0);
         let before = self.recalls_before.replace(recalls.clone());
-        let (Some(first_met), Some(before)) = (self.first_met.take(), before) else { return Ok(()) };
+        let (Some(first_met), Some(before)) = (self.first_met.take(), before) else { return };
         if first_met.labelled.len() != n_classes || before.len() != n_classes {
-            return Ok(());
+            return;
         }
         let recall = |class: usize| (recalls[class] + before[class]) / 2.0;
         let n = first_met.n();
@@ -188,20 +216,30 @@ impl NoiseEstimate {
                 *sum += of_epoch * better;
             }
         }
-        Ok(())
     }
 
     /// The share of the training labels that are wrong, each class as likely as the other; 0 where so few are missing that it
     /// may be chance: less than three standard errors with `n_validation` validation samples.
     pub(super) fn rate(&self, n_validation: usize) -> f64 {
-        let [missing, possible, n] = self.sums;
+        let [missing, possible, _] = self.sums;
         if possible <= 0.0 || n_validation == 0 {
             return 0.0;
         }
         let rate = missing / possible;
+        if rate < LEAST.max(3.0 * self.error(n_validation)) { 0.0 } else { rate.min(MOST) }
+    }
+
+    /// What the share of wrong labels hardly falls below: two standard errors less than [`NoiseEstimate::rate`].
+    pub(super) fn at_least(&self, n_validation: usize) -> f64 {
+        let rate = self.rate(n_validation);
+        if rate > 0.0 { rate - 2.0 * self.error(n_validation) } else { 0.0 }
+    }
+
+    /// The standard error of the rate.
+    fn error(&self, n_validation: usize) -> f64 {
+        let [_, possible, n] = self.sums;
         // Of a share, p(1 − p) is 1/4 at most. The validation set is the same in all epochs, the samples are not.
-        let error = 0.5 * (possible + n * n / n_validation as f64).sqrt() / possible;
-        if rate < LEAST.max(3.0 * error) { 0.0 } else { rate.min(MOST) }
+        0.5 * (possible + n * n / n_validation as f64).sqrt() / possible
     }
 
     /// How much better than chance the validation samples are recognised, in [0, 1]; 1 for a regression.
@@ -241,9 +279,13 @@ mod tests {
 
     use super::*;
 
+    fn classes(labels: &[i64], n_classes: usize) -> Classes {
+        Classes::new(&Tensor::from_slice(labels), n_classes).unwrap()
+    }
+
     #[test]
     fn a_step_by_trust_is_a_step_on_the_corrected_loss() {
-        let noise = LabelNoise::new(0.3, &vec![vec![0.1; 30]; 4], Device::Cpu).unwrap();
+        let noise = LabelNoise::new((0.3, 0.3), (&vec![vec![0.1; 30]; 4], &[30.0; 4]), Device::Cpu).unwrap();
         let labels = Tensor::from_slice(&[0_i64, 3, 1]);
         let values = [1.5_f32, -0.5, 0.2, 0.0, 2.0, 0.1, -1.0, -2.0, 0.0, 6.0, 0.0, 0.0];
         let gradient = |loss: &dyn Fn(&Tensor) -> Tensor| {
@@ -255,31 +297,62 @@ mod tests {
         let corrected = gradient(&|logits| {
             let p = logits.softmax(-1, Kind::Float).gather(1, &labels.unsqueeze(1), false);
             -((p * 0.7 + 0.3 / 4.0).log()).mean(Kind::Float)
-        });
-        let weighed = gradient(&|logits| {
-            let losses = logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::None, -100, 0.0);
-            let weights = noise.weights(&losses.detach(), &labels).unwrap();
-            (losses * weights).mean(Kind::Float)
-        });
-        assert!((corrected / 0.7 - weighed).abs().max().double_value(&[]) < 1e-6);
-        let trust = noise.trust(&Tensor::from_slice(&[2.0_f32, f32::NAN]), &labels.narrow(0, 0, 2)).unwrap();
-        let right = 0.7 * (-2.0_f64).exp();
-        assert!((trust.double_value(&[0]) - right / (right + 0.075)).abs() < 1e-6);
-        assert!(trust.double_value(&[1]).is_nan());
+        }) / 0.7;
+        let by_operators = |losses: &Tensor| noise.weights(losses, &labels).unwrap();
+        let in_one_pass = |losses: &Tensor| noise.weights_on_cpu(losses, [0, 3, 1].into_iter()).unwrap();
+        for weights in [&by_operators as &dyn Fn(&Tensor) -> Tensor, &in_one_pass] {
+            let weighed = gradient(&|logits| {
+                let losses = logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::None, -100, 0.0);
+                (&losses * weights(&losses.detach())).mean(Kind::Float)
+            });
+            assert!((&corrected - weighed).abs().max().double_value(&[]) < 1e-6);
+        }
+        for (power, tolerance) in [(1.0, 1e-6), (2.0, 1e-6), (3.0, 1e-6)] {
+            let trust = noise.trust(&[2.0, f32::NAN], &classes(&[0, 3], 4), power);
+            let right = 0.7 * (-2.0_f64).exp();
+            let expected = (right / (right + 0.075)).powf(power);
+            assert!((f64::from(trust[0]) - expected).abs() < tolerance && trust[1].is_nan(), "{trust:?}");
+        }
+    }
+
+    #[test]
+    fn steps_are_as_long_as_the_share_of_right_labels_is_sure() {
+        let mut estimate = NoiseEstimate::new();
+        // All of the validation set is recognised, and of the training labels three of five.
+        let validation = || (0..1000).map(|at| [at % 10; 2]);
+        let training =
+            || (0..1000).map(|at| [at % 10, if at / 10 % 5 < 3 { at % 10 } else { (at + 1) % 10 }]);
+        let mut known = Vec::new();
+        for _ in 0..4 {
+            estimate.update(10, validation());
+            estimate.count(10, training());
+            known.push((estimate.rate(1000), estimate.at_least(1000)));
+        }
+        assert_eq!(known[0], (0.0, 0.0));
+        for &(rate, at_least) in &known[1..] {
+            assert!((rate - 0.4 / 0.9).abs() < 1e-9 && at_least > 0.3 && at_least < rate, "{known:?}");
+        }
+        assert!(known[3].1 > known[1].1, "{known:?}");
+        let noise = LabelNoise::new(known[3], (&vec![vec![0.1; 30]; 10], &[100.0; 10]), Device::Cpu).unwrap();
+        let weight = noise.weights_on_cpu(&Tensor::from_slice(&[0.0_f32]), [0].into_iter()).unwrap();
+        let trusted = (1.0 - known[3].0) / (1.0 - known[3].0 + known[3].0 / 10.0);
+        assert!((weight.double_value(&[0]) - trusted / (1.0 - known[3].1)).abs() < 1e-6);
     }
 
     #[test]
     fn a_class_that_the_model_does_not_know_is_not_taken_for_wrong() {
         // Of the second class, not even validation samples are recognised: their losses are about 8.
         let sorted = [vec![0.1; 40], (0..40).map(|at| 7.0 + at as f32 / 20.0).collect()];
-        let noise = LabelNoise::new(0.4, &sorted, Device::Cpu).unwrap();
-        let (losses, labels) =
-            (Tensor::from_slice(&[0.1_f32, 8.0, 8.0, 12.0]), Tensor::from_slice(&[0_i64, 0, 1, 1]));
-        let trust = noise.trust(&losses, &labels).unwrap();
-        let weights = noise.weights(&losses, &labels).unwrap();
-        assert!((weights * 0.6 - &trust).abs().max().double_value(&[]) < 1e-6);
-        let trust = Vec::<f32>::try_from(trust).unwrap();
-        assert!(trust[0] > 0.7 && trust[1] < 0.01, "{trust:?}");
-        assert!(trust[2] > 0.5 && trust[3] < 0.1, "{trust:?}");
+        let (losses, labels) = ([0.1_f32, 8.0, 8.0, 12.0], [0_i64, 0, 1, 1]);
+        let trust = |counts: [f64; 2]| {
+            let noise = LabelNoise::new((0.4, 0.3), (&sorted, &counts), Device::Cpu).unwrap();
+            noise.trust(&losses, &classes(&labels, 2), 1.0)
+        };
+        let alike = trust([40.0, 40.0]);
+        assert!(alike[0] > 0.7 && alike[1] < 0.01, "{alike:?}");
+        assert!(alike[2] > 0.5 && alike[3] < 0.1, "{alike:?}");
+        // Where one of twenty samples is of that class, most of its labels are wrong ones.
+        let rare = trust([760.0, 40.0]);
+        assert!(rare[2] < 0.2 && rare[2] > 0.05, "{rare:?}");
     }
 }

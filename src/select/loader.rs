@@ -7,8 +7,9 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
+use super::classes::Classes;
 use super::epoch::Epoch;
-use super::history::{Classes, History};
+use super::history::History;
 use super::label_noise::LabelNoise;
 use super::noted::Noted;
 use super::{Evidence, LastLayer, Select};
@@ -229,6 +230,15 @@ impl Loader {
         self.chosen.is_some()
     }
 
+    /// Looks at the classes of both sets, of which the model tells apart `n_classes`, where that was not done yet.
+    pub(super) fn tell_classes(&mut self, n_classes: usize) -> Result<()> {
+        if self.classes.is_none() {
+            let of = |examples: &Examples| Classes::new(&examples.labels, n_classes);
+            self.classes = Some([of(&self.train)?, of(&self.validation)?]);
+        }
+        Ok(())
+    }
+
     /// Whether losses were noted.
     pub(super) fn has_history(&self) -> bool {
         self.history.is_some()
@@ -286,7 +296,7 @@ impl Loader {
         if noted.is_some() != named("noted.is_seen").is_some() {
             return Ok(false);
         }
-        let history = History::from_tensors(named, n, device)?;
+        let history = History::from_tensors(named, self.train.len())?;
         if history.is_some() != named("history.losses").is_some() {
             return Ok(false);
         }

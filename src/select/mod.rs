@@ -2,6 +2,7 @@
 
 mod chances;
 mod chooser;
+mod classes;
 mod epoch;
 mod glister;
 mod glister_online;
@@ -12,6 +13,7 @@ mod history;
 mod info_batch;
 mod label_noise;
 mod loader;
+mod look;
 mod noted;
 mod plan;
 mod random;

@@ -10,8 +10,8 @@
 //!   on the validation set ([`NoiseEstimate`](super::label_noise::NoiseEstimate)). A label to which the model gives the
 //!   probability p is then right with a chance of (1 − ρ)p / ((1 − ρ)p + ρ/C). By that a sample is the rarer drawn; and at the
 //!   step its loss counts by it, which makes the gradient that of −ln((1 − ρ)p + ρ/C), the loss corrected for the noise (Patrini
-//!   et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach", CVPR 2017), in units of 1 − ρ, so
-//!   that a step is as long as without noise. A class that the model does not know would be taken for wrong as a whole, and never
+//!   et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach", CVPR 2017), in units of the share of right
+//!   labels, so that a step is as long as without noise. A class that the model does not know would be taken for wrong as a whole, and never
 //!   be learnt: there p is raised until three quarters of its validation samples would be trusted. What is hard counts for less
 //!   the more labels are wrong, and the less the model knows: a high loss then says less of what is still to be learnt.
 //! - *Classes* are drawn as often as they are in the validation set, where the two sets differ by more than chance. What a class
@@ -26,12 +26,11 @@ use std::collections::BTreeMap;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::Selection;
-use super::chances::Chances;
+use super::chances::{Chances, Known};
 use super::chooser::{Chooser, Remembers};
-use super::history::{self, Classes};
 use super::label_noise::LabelNoise;
 use super::loader::Loader;
 use crate::data::Normalization;
@@ -135,13 +134,7 @@ impl Chooser for WeightedDraw {
         };
         let validation = loader.validation_now(model, normalization)?;
         let over = loader.n_epochs().is_some_and(|all| number as f64 >= self.until * all as f64);
-        let n_classes = validation.logits.size()[1] as usize;
-        if loader.classes.is_none() {
-            let validation_classes = Classes::new(&validation.labels, n_classes)?;
-            loader.classes = Some([Classes::new(&loader.train.labels, n_classes)?, validation_classes]);
-        }
-        let losses = history::losses(&validation.logits, &validation.labels)?.f_to_device(Device::Cpu)?;
-        let losses = Vec::<f32>::try_from(losses)?;
+        loader.tell_classes(validation.logits.size()[1] as usize)?;
         let mut rng = ChaCha8Rng::seed_from_u64(loader.seed);
         rng.set_stream(DRAWS | number);
         let device = loader.train.device();
@@ -149,26 +142,41 @@ impl Chooser for WeightedDraw {
         else {
             return Ok(None);
         };
-        let sorted = history.judge(&validation, &losses, (classes, validation_classes), last)?;
-        let (ranks, ages, rate) = (history.ranks()?, history.ages(number)?, history.noise_rate());
+        let sorted = history.judge(&validation, (classes, validation_classes), last)?;
+        let (noise_rate, at_least) = history.noise_rate();
         // Where labels are wrong, or the model knows little yet, a high loss says less of what is still to be learnt.
-        let sound = (1.0 - NOISE_SHADES * rate).max(0.0);
+        let sound = (1.0 - NOISE_SHADES * noise_rate).max(0.0);
         let able = (history.noise.competence() / COMPETENT).clamp(0.0, 1.0).powi(2);
         let hardness = if over { 0.0 } else { self.hardness * able * sound };
         let draw = Self { hardness, turn: self.turn * sound, ..*self };
-        let noise = if rate > 0.0 { Some(LabelNoise::new(rate, &sorted, device)?) } else { None };
-        let trust = match &noise {
-            Some(noise) => Some(history.trust(noise, &loader.train.labels, self.trust)?),
-            None => None,
+        let noise = if noise_rate > 0.0 {
+            let counts = validation_classes.counts();
+            Some(LabelNoise::new((noise_rate, at_least), (&sorted, &counts), device)?)
+        } else {
+            None
         };
-        let chances = Chances::new(&draw, (&ranks, &ages, trust), (classes, validation_classes), &sorted);
+        let trust = match &noise {
+            Some(noise) => noise.trust(history.losses(), classes, self.trust),
+            None => Vec::new(),
+        };
+        let known = Known {
+            ranks: history.ranks(),
+            epochs: history.epochs(),
+            now: number as i32,
+            trust: &trust,
+            noise_rate,
+            classes: [classes, validation_classes],
+            sorted: &sorted,
+        };
+        let (chosen, weights) = Chances::new(&draw, known).draw(budget as usize, &mut rng);
+        let put = |values: &[f32]| Ok::<Tensor, Error>(Tensor::f_from_slice(values)?.f_to_device(device)?);
+        let selection = Selection {
+            indices: Tensor::f_from_slice(&chosen)?.f_to_device(device)?,
+            gains: Some(put(&history.gains_of(&chosen))?),
+            weights: weights.map(|weights| put(&weights)).transpose()?,
+        };
         loader.noise = noise.filter(|_| self.at_steps);
-        let (chosen, weights) = chances.draw(budget as usize, &mut rng);
-        let indices = Tensor::f_from_slice(&chosen)?.f_to_device(device)?;
-        let gains = loader.history.as_ref().map(|history| history.gains_of(&indices)).transpose()?;
-        let weights =
-            weights.map(|weights| Tensor::f_from_slice(&weights)?.f_to_device(device)).transpose()?;
-        Ok(Some(Selection { indices, gains, weights }))
+        Ok(Some(selection))
     }
 
     fn remembers(&self) -> Remembers {

@@ -44,16 +44,29 @@ impl Drop for OneThread {
 }
 
 /// How many threads libtorch may use, and so the selection.
-pub(super) fn n_threads() -> usize {
+pub(in crate::select) fn n_threads() -> usize {
     tch::get_num_threads().max(1) as usize
 }
 
 /// The numbers of a contiguous `f32` tensor on the CPU.
-pub(super) fn floats(tensor: &Tensor) -> Result<&[f32]> {
+pub(in crate::select) fn floats(tensor: &Tensor) -> Result<&[f32]> {
     check(tensor)?;
     // SAFETY: the tensor owns as many floats in a row, and lives as long as the slice. Nobody writes to it meanwhile: the
     // selection's tensors are its own or borrowed from its caller.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
+}
+
+/// The numbers of a contiguous `i64` tensor on the CPU.
+pub(in crate::select) fn integers(tensor: &Tensor) -> Result<&[i64]> {
+    if tensor.numel() == 0 {
+        return Ok(&[]);
+    }
+    if tensor.device() != Device::Cpu || tensor.kind() != Kind::Int64 || !tensor.is_contiguous() {
+        let got = format!("{:?} {:?} on {:?}", tensor.kind(), tensor.size(), tensor.device());
+        return Err(Error::argument("tensor", "contiguous i64 values on the CPU", got));
+    }
+    // SAFETY: as above.
+    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<i64>(), tensor.numel()) })
 }
 
 /// The numbers of a tensor that was just made, to be written.
@@ -128,6 +141,31 @@ pub(super) fn gains(
         gains_of_rows(e, r, g_b, &columns, d, gains);
     });
     Ok(gains)
+}
+
+/// A gradient as [`GradientOnCpu::gains`] needs it.
+#[derive(Debug)]
+pub(in crate::select) struct GradientOnCpu {
+    biases: Vec<f32>,
+    columns: Vec<Line>,
+    d: usize,
+}
+
+impl GradientOnCpu {
+    /// Of biases `[C]` and weights `[C, D]`, row by row.
+    pub(in crate::select) fn new(biases: Vec<f32>, weights: &[f32]) -> Self {
+        let d = weights.len() / biases.len().max(1);
+        Self { columns: if d == 0 { Vec::new() } else { pack(weights, d) }, biases, d }
+    }
+
+    /// [`gains`] of a batch with features e `[N, D]` and residuals r `[N, C]`, on this thread.
+    pub(in crate::select) fn gains(&self, e: &[f32], r: &[f32]) -> Vec<f32> {
+        let mut gains = vec![0.0; r.len() / self.biases.len().max(1)];
+        if e.len() == gains.len() * self.d && self.d > 0 {
+            gains_of_rows(e, r, &self.biases, &self.columns, self.d, &mut gains);
+        }
+        gains
+    }
 }
 
 /// Cuts `to` into parts of whole `unit`s, at most `n_threads`, each for a thread, and has `work` fill each: with the place where the part begins. `cost`

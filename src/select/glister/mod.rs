@@ -11,7 +11,7 @@
 //! The gradients are never laid out as N × C·D: whatever the options, memory is O(N·(C + D)).
 
 mod biases;
-mod cpu;
+pub(super) mod cpu;
 mod last_layer;
 mod loss;
 mod per_class;
@@ -25,7 +25,7 @@ mod top;
 mod units;
 mod validation_part;
 mod validation_pass;
-mod vector;
+pub(super) mod vector;
 
 pub use last_layer::LastLayer;
 pub use loss::Loss;

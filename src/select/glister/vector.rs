@@ -36,7 +36,7 @@ macro_rules! best_of_machine {
         }
     };
 }
-pub(super) use best_of_machine;
+pub(in crate::select) use best_of_machine;
 
 /// a·b + c, in one instruction where there is one.
 #[inline(always)]
@@ -89,7 +89,7 @@ pub(super) fn exponentials<const FUSED: bool>(classes: &mut [Line]) -> [f32; IN_
 /// e^x for x ≤ 0 within 2 units in the last place; below −87, where nothing is left in single precision, e^−87. The polynomial
 /// is that of Cephes' `expf`.
 #[inline(always)]
-pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub(in crate::select) fn exp<const FUSED: bool>(x: f32) -> f32 {
     // Adding it rounds to a whole number, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     let x = if x > -87.0 { x } else { -87.0 };
@@ -104,4 +104,52 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     let mantissa = multiply_add::<FUSED>(polynomial * rest, rest, rest) + 1.0;
     let exponent = (shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23;
     mantissa * f32::from_bits(exponent)
+}
+
+/// ln x for normal x > 0 within 2 units in the last place. The polynomial is that of Cephes' `logf`.
+#[inline(always)]
+pub(in crate::select) fn ln<const FUSED: bool>(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let (mantissa, exponent) =
+        (f32::from_bits((bits & 0x007f_ffff) | 0x3f00_0000), (bits >> 23) as i32 - 126);
+    // From [0.5, 1) to [√0.5, √2), less 1.
+    let is_low = mantissa < std::f32::consts::FRAC_1_SQRT_2;
+    let m = if is_low { mantissa + mantissa - 1.0 } else { mantissa - 1.0 };
+    let e = (exponent - i32::from(is_low)) as f32;
+    let mut polynomial = 7.037_683_6e-2;
+    for coefficient in [
+        -1.151_461e-1,
+        1.167_699_9e-1,
+        -1.242_014_1e-1,
+        1.424_932_3e-1,
+        -1.666_805_8e-1,
+        2.000_071_5e-1,
+        -2.499_999_4e-1,
+        3.333_333_1e-1,
+    ] {
+        polynomial = multiply_add::<FUSED>(polynomial, m, coefficient);
+    }
+    let square = m * m;
+    let rest = multiply_add::<FUSED>(e, -2.121_944_4e-4, polynomial * m * square);
+    let rest = multiply_add::<FUSED>(square, -0.5, rest);
+    multiply_add::<FUSED>(e, 0.693_359_4, m + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_are_those_of_the_standard_library() {
+        let mut x = 1.0_f32 / (1 << 24) as f32;
+        while x < 3.0e5 {
+            for (ours, fused) in [(ln::<true>(x), true), (ln::<false>(x), false)] {
+                let expected = f64::from(x).ln();
+                let unit = f64::from(f32::EPSILON) * expected.abs().max(1e-7);
+                assert!((f64::from(ours) - expected).abs() <= 2.0 * unit, "{x} {ours} {expected} {fused}");
+            }
+            x *= 1.000_37;
+        }
+        assert_eq!(ln::<true>(1.0), 0.0);
+    }
 }

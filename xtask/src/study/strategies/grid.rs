@@ -132,19 +132,19 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
             &[Data::FashionMnist, Data::Covertype],
             &[Condition::Clean, Condition::Noise(40), Condition::Imbalance],
             &[0.3, 0.1],
-            (10..13).collect(),
+            (31..34).collect(),
         ),
         Size::Main => (
             &Data::ALL,
             &[Condition::Clean, Condition::Noise(40), Condition::Imbalance],
             &[0.3, 0.1],
-            (1..6).collect(),
+            (21..26).collect(),
         ),
         Size::Full => (
             &Data::ALL,
             &[Condition::Clean, Condition::Noise(40), Condition::Noise(20), Condition::Imbalance],
             &[0.5, 0.3, 0.1, 0.05],
-            (1..6).collect(),
+            (21..26).collect(),
         ),
     };
     let mut sweeps = Vec::new();
@@ -176,7 +176,7 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
             strategies,
             fractions: &[0.3, 0.1],
             full,
-            seeds: if size == Size::Full { (1..6).collect() } else { (1..3).collect() },
+            seeds: if size == Size::Full { (21..26).collect() } else { (21..24).collect() },
         };
         // Three sweeps of about the same length, so that no core waits long for another.
         sweeps.push(long(LONG, &AUTO, false));
@@ -191,9 +191,9 @@ fn anchors(size: Size, data: Data, condition: Condition) -> &'static [usize] {
     let is_clean = condition == Condition::Clean;
     match (size, data) {
         (Size::Full, _) => &[21, 24, 30, 40],
-        (Size::Main, Data::Covertype) if is_clean => &[21, 30, 40],
+        (Size::Main, Data::Covertype) if is_clean => &[21, 22, 24, 30, 40],
         // The network is so small that choosing takes a good part of its time.
-        (_, Data::Covertype) => &[21, 30],
+        (_, Data::Covertype) => &[21, 22, 24, 30],
         (Size::Main, Data::FashionMnist) if is_clean => &[21, 40],
         _ => &[21],
     }
@@ -377,7 +377,7 @@ mod tests {
             "selections = [\"fresh-random\", \"glister\", \"auto\"]",
             "fractions = [0.3, 0.1]",
             "full = true",
-            "seeds = [1, 2, 3, 4, 5]",
+            "seeds = [21, 22, 23, 24, 25]",
             "epochs = 20",
             "threads = 1",
             "name = \"fashion-mnist\"",
