@@ -9,6 +9,9 @@ use super::weighted_draw::WeightedDraw;
 /// Ranks are told apart this finely: as many groups of validation samples, equal in number, ordered by their loss.
 pub(super) const N_RANKS: usize = 20;
 
+/// What was met longer ago than so many epochs, or never, counts as met then.
+const OLDEST: usize = 1000;
+
 /// What a draw goes by.
 pub(super) struct Known<'a> {
     /// By sample: where its loss stands among validation losses, [`N_RANKS`] if that is not known.
@@ -43,9 +46,8 @@ impl<'a> Chances<'a> {
         let [classes, validation_classes] = known.classes;
         let n_classes = classes.n;
         // A table by class and rank, one by class and age.
-        let n_ages =
-            known.epochs.iter().map(|&epoch| known.now - epoch).max().unwrap_or(0).max(1) as usize + 1;
-        let age = |epoch: i32| (known.now - epoch).max(0) as usize;
+        let age = |epoch: i32| usize::try_from(known.now.saturating_sub(epoch)).unwrap_or(0).min(OLDEST);
+        let n_ages = known.epochs.iter().map(|&epoch| age(epoch)).max().unwrap_or(0) + 1;
         let mut of_rank = vec![0_u32; n_classes * (N_RANKS + 1)];
         let mut of_age = vec![0_u32; n_classes * n_ages];
         let each = || known.ranks.iter().zip(known.epochs).zip(classes.labels());
@@ -90,14 +92,7 @@ impl<'a> Chances<'a> {
                 by_rank[class * (N_RANKS + 1) + usize::from(rank)] * by_age[class * n_ages + age(epoch)]
             })
             .collect();
-        if !known.trust.is_empty() {
-            let known_ones = known.trust.iter().filter(|trust| !trust.is_nan());
-            let (sum, n) = known_ones.fold((0.0, 0.0), |(sum, n), &trust| (sum + f64::from(trust), n + 1.0));
-            let mean_trust = if n == 0.0 { 1.0 } else { (sum / n) as f32 };
-            for (chance, trust) in chances.iter_mut().zip(known.trust) {
-                *chance *= if trust.is_nan() { mean_trust } else { *trust };
-            }
-        }
+        hold_back(&mut chances, known.trust);
         let mut asked = Vec::new();
         if !by_class.is_empty() {
             asked.resize(n_classes, 0.0);
@@ -151,14 +146,23 @@ impl<'a> Chances<'a> {
     }
 }
 
-/// `k` of the samples with these `chances`, ascending, without replacement: each waits for a time of an exponential distribution,
-/// the shorter the likelier it is, and the `k` that are there first are drawn.
+/// Multiplies `chances` by `trust`, where that is not known by its mean.
+fn hold_back(chances: &mut [f32], trust: &[f32]) {
+    let known = trust.iter().filter(|trust| !trust.is_nan());
+    let (sum, n) = known.fold((0.0, 0.0), |(sum, n), &trust| (sum + f64::from(trust), n + 1.0));
+    let mean = if n == 0.0 { 1.0 } else { (sum / n) as f32 };
+    for (chance, trust) in chances.iter_mut().zip(trust) {
+        *chance *= if trust.is_nan() { mean } else { *trust };
+    }
+}
+
+/// `k` of the samples with these `chances`, ascending, without replacement: each waits for a time of an exponential
+/// distribution, the shorter the likelier it is, and the `k` that are there first are drawn.
 fn draw(chances: &[f32], k: usize, rng: &mut impl Rng) -> Vec<i64> {
     let n = chances.len();
     if k >= n {
         return (0..n as i64).collect();
     }
-    // Uniform in [0, 1), of which −ln(1 − u) is the waiting time at a chance of 1.
     let mut bits = vec![0_u32; n];
     rng.fill(&mut bits[..]);
     let mut times = vec![0.0; n];
@@ -192,7 +196,7 @@ best_of_machine!(
 fn waiting_times_with<const FUSED: bool>(chances: &[f32], bits: &[u32], times: &mut [f32]) {
     const RESOLUTION: f32 = (1 << 24) as f32;
     for ((time, &bits), &chance) in times.iter_mut().zip(bits).zip(chances) {
-        // 1 − u, without rounding.
+        // 1 − u for a u that is uniform in [0, 1), without rounding.
         let left = (RESOLUTION - (bits >> 8) as f32) / RESOLUTION;
         *time = -ln::<FUSED>(left) / if chance > f32::MIN_POSITIVE { chance } else { f32::MIN_POSITIVE };
     }

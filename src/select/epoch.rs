@@ -9,9 +9,8 @@ use super::glister::cpu;
 use super::hardest;
 use super::history::History;
 use super::loader::Loader;
-use super::look;
 use super::noted::Noted;
-use super::{LastLayer, Selection};
+use super::{LastLayer, Loss, Selection};
 use crate::data::{Examples, Normalization};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -206,7 +205,7 @@ impl Epoch<'_> {
         let inputs = self.loader.train.inputs.f_index_select(0, candidates)?;
         let labels = self.loader.train.labels.f_index_select(0, candidates)?;
         let logits = self.model.forward(&self.normalization.apply(&inputs), false);
-        let hardest = hardest::hardest(&look::losses(&logits, &labels)?, k);
+        let hardest = hardest::hardest(&Loss::of_labels(&labels).each(&logits, &labels)?, k);
         Ok(candidates.f_index_select(0, &hardest)?)
     }
 

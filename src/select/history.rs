@@ -195,8 +195,8 @@ impl History {
 
     /// Takes in what the model sees of the validation set behind `epoch`: the samples met in that epoch get the rank of their
     /// loss among the losses of `validation_classes` before and behind it, and the gains of the next epoch are those against
-    /// this gradient. In the first epoch a model changes so fast that its losses rank nowhere: its samples count as not met. Returns
-    /// the validation losses of each class, ascending.
+    /// this gradient. In the first epoch a model changes so fast that its losses rank nowhere: its samples count as not met.
+    /// Returns the validation losses of each class, ascending.
     pub(super) fn judge(
         &mut self,
         validation: &LastLayer,

@@ -24,8 +24,8 @@ pub(super) struct LabelNoise {
 const TO_BE_TRUSTED: f64 = 0.75;
 
 impl LabelNoise {
-    /// A share `rate` of labels is wrong, hardly less than `at_least`. `sorted` are the validation losses of each class, ascending, `counts` how many samples
-    /// it has there: where the model knows a class so badly that it would take even validation samples of it for wrong, more is
+    /// A share `rate` of labels is wrong, hardly less than `at_least`. `sorted` are the validation losses of each class,
+    /// ascending, `counts` how many samples it has there: where the model knows a class so badly that it would take even validation samples of it for wrong, more is
     /// believed to be right; less so in a rare class, among whose labels the wrong ones are many.
     pub(super) fn new(
         (rate, at_least): (f64, f64),
@@ -60,8 +60,8 @@ impl LabelNoise {
         right / (right + self.as_likely)
     }
 
-    /// The chance that each label is right to the power of `power`, by `losses`, the cross-entropies against the labels; NaN where a
-    /// loss is.
+    /// The chance that each label is right to the power of `power`, by `losses`, the cross-entropies against the labels; NaN
+    /// where a loss is.
     pub(super) fn trust(&self, losses: &[f32], classes: &Classes, power: f64) -> Vec<f32> {
         let mut trust = vec![0.0; losses.len()];
         exponentials(losses, &mut trust);

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::glister::cpu::{self, GradientOnCpu};
 use super::glister::vector::{best_of_machine, exp, ln};
@@ -34,17 +34,6 @@ pub(super) struct Gradient {
     on_cpu: Option<GradientOnCpu>,
 }
 
-/// The loss of each sample, `f32 [N]`: cross-entropy against its class, or the squared error against its target.
-pub(super) fn losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let logits = logits.f_detach()?.f_to_kind(Kind::Float)?;
-    if labels.f_kind()? == Kind::Int64 {
-        return Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, Reduction::None, -100, 0.0)?);
-    }
-    let n = labels.size()[0];
-    let of_outputs = logits.f_reshape([n, -1])?.f_mse_loss(&labels.f_reshape([n, -1])?, Reduction::None)?;
-    Ok(of_outputs.f_sum_dim_intlist(1, false, Kind::Float)?)
-}
-
 /// The numbers of a tensor on the CPU, row by row.
 fn floats_of(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
     if tensor.f_kind()? == Kind::Float && tensor.is_contiguous() {
@@ -56,8 +45,9 @@ fn floats_of(tensor: &Tensor) -> Result<Cow<'_, [f32]>> {
 impl Look {
     /// By libtorch's operators, wherever the tensors are.
     pub(super) fn at(seen: &LastLayer) -> Result<Self> {
-        let residuals = Loss::of_labels(&seen.labels).residuals(seen, cpu::n_threads())?;
-        let losses = Vec::try_from(losses(&seen.logits, &seen.labels)?.f_to_device(Device::Cpu)?)?;
+        let loss = Loss::of_labels(&seen.labels);
+        let residuals = loss.residuals(seen, cpu::n_threads())?;
+        let losses = Vec::try_from(loss.each(&seen.logits, &seen.labels)?.f_to_device(Device::Cpu)?)?;
         let taken_for = if seen.labels.kind() == Kind::Int64 {
             let highest = seen.logits.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
             Vec::<i64>::try_from(highest)?.into_iter().map(|class| class as u32).collect()

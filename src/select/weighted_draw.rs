@@ -9,13 +9,14 @@
 //! - *Wrong labels.* The share ρ of wrong labels is estimated from the accuracy on samples met for the first time against that
 //!   on the validation set ([`NoiseEstimate`](super::label_noise::NoiseEstimate)). A label to which the model gives the
 //!   probability p is then right with a chance of (1 − ρ)p / ((1 − ρ)p + ρ/C). By that a sample is the rarer drawn; and at the
-//!   step its loss counts by it, which makes the gradient that of −ln((1 − ρ)p + ρ/C), the loss corrected for the noise (Patrini
-//!   et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach", CVPR 2017), in units of the share of right
-//!   labels, so that a step is as long as without noise. A class that the model does not know would be taken for wrong as a whole, and never
-//!   be learnt: there p is raised until three quarters of its validation samples would be trusted. What is hard counts for less
-//!   the more labels are wrong, and the less the model knows: a high loss then says less of what is still to be learnt.
-//! - *Classes* are drawn as often as they are in the validation set, where the two sets differ by more than chance. What a class
-//!   cannot give in number it gives in weight.
+//!   step its loss counts by it, which makes the gradient that of −ln((1 − ρ)p + ρ/C), the loss corrected for the noise
+//!   (Patrini et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach", CVPR 2017), in units of
+//!   the share of right labels, so that a step is as long as without noise. A class that the model does not know would be taken
+//!   for wrong as a whole, and never be learnt: there p is raised until three quarters of its validation samples would be
+//!   trusted; in a rare class less, as most of its labels are wrong. What is hard counts for less the more labels are wrong,
+//!   and the less the model knows: a high loss then says less of what is still to be learnt.
+//! - *Classes* are drawn as often as they are in the validation set, where the two sets differ by more than chance and wrong
+//!   labels explain. What a class cannot give in number it gives in weight.
 //! - *Samples never met* have the mean chance of those met, so that exploring is as likely as it promises to be worth; and
 //!   the longer ago a sample was met, the likelier it is drawn.
 //!

@@ -4,6 +4,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::data::Task;
 use crate::error::{Error, Result};
+use crate::select;
 
 /// The loss of a batch, by the kind of its labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,17 +54,11 @@ impl Loss {
 
     /// The loss of each sample of a batch, `f32 [N]`, as [`Loss::mean`] takes the mean of.
     pub(super) fn each(self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        let outputs = outputs.f_to_kind(Kind::Float)?;
-        match self {
-            Self::CrossEntropy { label_smoothing } => Ok(outputs.f_cross_entropy_loss::<&Tensor>(
-                labels,
-                None,
-                Reduction::None,
-                -100,
-                label_smoothing,
-            )?),
-            Self::SquaredError => Ok(outputs.f_squeeze_dim(-1)?.f_mse_loss(labels, Reduction::None)?),
-        }
+        let of_selection = match self {
+            Self::CrossEntropy { label_smoothing } => select::Loss::CrossEntropy { label_smoothing },
+            Self::SquaredError => select::Loss::SquaredError,
+        };
+        of_selection.each(outputs, labels)
     }
 
     /// The same without smoothing, as metrics state it.

@@ -1,6 +1,6 @@
 //! The losses whose gradients the selection knows: targets, and residuals as the derivative by the logits.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Reduction, Tensor};
 
 use super::{LastLayer, cpu};
 use crate::error::{Error, Result};
@@ -37,6 +37,24 @@ impl Loss {
                 Err(Error::argument("label_smoothing", "a number from 0 to below 1", label_smoothing))
             }
             Self::CrossEntropy { .. } | Self::SquaredError => Ok(()),
+        }
+    }
+
+    /// The loss of each sample, `f32 [N]`: logits `[N, C]` of any floating dtype against classes `i64 [N]`, or outputs `[N, …]`
+    /// against targets of as many numbers.
+    pub(crate) fn each(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        let logits = logits.f_to_kind(Kind::Float)?;
+        match *self {
+            Self::CrossEntropy { label_smoothing } => {
+                let reduction = Reduction::None;
+                Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, reduction, -100, label_smoothing)?)
+            }
+            Self::SquaredError => {
+                let rows = [labels.size()[0], -1];
+                let of_outputs =
+                    logits.f_reshape(rows)?.f_mse_loss(&labels.f_reshape(rows)?, Reduction::None)?;
+                Ok(of_outputs.f_sum_dim_intlist(1, false, Kind::Float)?)
+            }
         }
     }
 
