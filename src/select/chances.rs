@@ -9,7 +9,7 @@ use super::weighted_draw::WeightedDraw;
 /// Ranks are told apart this finely: as many groups of validation samples, equal in number, ordered by their loss.
 pub(super) const N_RANKS: usize = 20;
 
-/// What was met longer ago than so many epochs, or never, counts as met then.
+/// What was met longer ago than so many epochs counts as met then.
 const OLDEST: usize = 1000;
 
 /// What a draw goes by.
@@ -34,7 +34,7 @@ pub(super) struct Known<'a> {
 pub(super) struct Chances<'a> {
     known: Known<'a>,
     chances: Vec<f32>,
-    /// By class and rank, and at the end of each class that of a sample never met.
+    /// By class and rank, and at the end of each class that of a sample whose rank is not known.
     hardness: Vec<Vec<f64>>,
     /// By class, the sum of its samples' chances; empty where classes are drawn as they come.
     asked: Vec<f64>,
@@ -237,9 +237,10 @@ fn time_for(chances: &[f32], k: f64) -> f32 {
 /// often as it comes: single samples would rule the gradient.
 const MOST: f64 = 20.0;
 
-/// By class: how much more frequent it is in the validation set than in the training set. A class that one of them does not
-/// have stays as it is. Of training labels, a share `noise_rate` is one of all classes at random. Empty where no class differs by
-/// more than the validation set's size lets one expect.
+/// By class: how much more frequent it is in the validation set than in the training set, if a share `noise_rate` of its labels
+/// were one of all classes at random as well. With wrong labels that is less than balances the right ones, whose share is known
+/// only as well as the rate is: a rate too low would have rare classes drawn next to never. A class that one of the sets does not
+/// have stays as it is. Empty where no class differs by more than the validation set's size lets one expect.
 fn class_ratios(train: &[f64], validation: &[f64], noise_rate: f64) -> Vec<f64> {
     let (n, v) = (train.iter().sum::<f64>(), validation.iter().sum::<f64>());
     let any = noise_rate / train.len().max(1) as f64;
@@ -299,7 +300,7 @@ mod tests {
     use super::*;
 
     fn classes(labels: &[i64], n_classes: usize) -> Classes {
-        Classes::new(&Tensor::from_slice(labels), n_classes).unwrap()
+        Classes::new("training set", &Tensor::from_slice(labels), n_classes).unwrap()
     }
 
     fn known<'a>(

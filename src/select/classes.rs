@@ -17,17 +17,16 @@ pub(super) struct Classes {
 const FEW: usize = 20;
 
 impl Classes {
-    /// By labels `i64 [N]` in 0..`n_classes`, or targets of a regression.
-    pub(super) fn new(labels: &Tensor, n_classes: usize) -> Result<Self> {
+    /// By labels `i64 [N]` in 0..`n_classes`, or targets of a regression, of the set `name`.
+    pub(super) fn new(name: &str, labels: &Tensor, n_classes: usize) -> Result<Self> {
         if labels.f_kind()? != Kind::Int64 {
             let n = labels.size().first().map_or(0, |&n| n as usize);
             return Ok(Self { labels: vec![0; n], are_classes: false, n: 1 });
         }
         let as_class = |label: i64| {
-            u32::try_from(label)
-                .ok()
-                .filter(|&label| (label as usize) < n_classes)
-                .ok_or_else(|| Error::argument("labels", format!("0 to {}", n_classes as i64 - 1), label))
+            u32::try_from(label).ok().filter(|&label| (label as usize) < n_classes).ok_or_else(|| {
+                Error::argument(format!("{name}: labels"), format!("0 to {}", n_classes as i64 - 1), label)
+            })
         };
         let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
         let labels = labels.into_iter().map(as_class).collect::<Result<_>>()?;
@@ -58,14 +57,16 @@ impl Classes {
 
     /// The values of each class's samples, ascending; those of all for a class that has fewer than [`FEW`].
     pub(super) fn sorted(&self, values: &[f32]) -> Vec<Vec<f32>> {
+        let ascending = |mut values: Vec<f32>| {
+            values.sort_unstable_by(f32::total_cmp);
+            values
+        };
         let mut parts = vec![Vec::new(); self.n];
         for (&value, &label) in values.iter().zip(&self.labels) {
             parts[label as usize].push(value);
         }
-        for part in parts.iter_mut().filter(|part| part.len() < FEW) {
-            *part = values.to_vec();
-        }
-        parts.iter_mut().for_each(|part| part.sort_unstable_by(f32::total_cmp));
-        parts
+        let has_few = |part: &Vec<f32>| part.len() < FEW;
+        let all = if parts.iter().any(has_few) { ascending(values.to_vec()) } else { Vec::new() };
+        parts.into_iter().map(|part| if has_few(&part) { all.clone() } else { ascending(part) }).collect()
     }
 }

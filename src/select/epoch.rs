@@ -5,9 +5,8 @@ use std::time::Instant;
 use tch::{Device, Tensor};
 
 use super::chooser::Remembers;
-use super::glister::cpu;
 use super::hardest;
-use super::history::History;
+use super::history::{self, History};
 use super::loader::Loader;
 use super::noted::Noted;
 use super::{LastLayer, Loss, Selection};
@@ -85,19 +84,26 @@ impl Epoch<'_> {
     /// … }` and [`Epoch::batch_indices`].
     ///
     /// # Errors
-    /// [`Error::Argument`] if these are not as many rows as there are indices.
+    /// [`Error::Argument`] if these are not as many rows as there are indices, or not the logits of as many classes as before;
+    /// for indices that are no positions in the training set, or a training label that the model has no logit for.
     pub fn note(&mut self, indices: &Tensor, features: &Tensor, logits: &Tensor) -> Result<()> {
         let remembers = self.loader.select.what_remembers();
         if remembers == Remembers::Nothing {
             return Ok(());
         }
         let started = Instant::now();
-        let rows = indices.size().first().copied().unwrap_or(0);
+        let &[rows] = &indices.size()[..] else {
+            let got = format!("shape {:?}", indices.size());
+            return Err(Error::argument("indices", "positions in the training set, i64 [B]", got));
+        };
         for (name, tensor) in [("features", features), ("logits", logits)] {
             if !matches!(tensor.size()[..], [n, _] if n == rows) {
                 let expected = format!("{rows} rows, one for each index");
                 return Err(Error::argument(name, expected, format!("shape {:?}", tensor.size())));
             }
+        }
+        if rows == 0 {
+            return Ok(());
         }
         let n = self.loader.train.len() as i64;
         if remembers == Remembers::LastLayer {
@@ -108,14 +114,12 @@ impl Epoch<'_> {
             noted.note(indices, features, logits)?;
         } else {
             let loader = &mut *self.loader;
-            loader.tell_classes(logits.size()[1] as usize)?;
+            loader.tell_classes(logits)?;
             let epoch = loader.n_epochs_begun - 1;
             let history = loader.history.get_or_insert_with(|| History::new(loader.train.len()));
             let classes = loader.classes.as_ref().map(|[classes, _]| classes);
             match classes.filter(|classes| classes.are_classes() && logits.device() == Device::Cpu) {
-                Some(classes) => {
-                    history.note_on_cpu(indices, (features, logits), classes, epoch)?;
-                }
+                Some(classes) => history.note_on_cpu(indices, (features, logits), classes, epoch)?,
                 None => {
                     let labels = loader.train.labels.f_index_select(0, indices)?;
                     let seen = LastLayer { features: features.detach(), logits: logits.detach(), labels };
@@ -137,14 +141,18 @@ impl Epoch<'_> {
     /// `f32 [B]`, are those that the step has just computed: cross-entropies without label smoothing, or squared errors.
     ///
     /// # Errors
-    /// [`Error::Torch`] if libtorch refuses.
+    /// [`Error::Argument`] if these are not the losses of the batch's samples; [`Error::Torch`] if libtorch refuses.
     pub fn weights(&mut self, batch: &Batch, losses: &Tensor) -> Result<Tensor> {
         let started = Instant::now();
         let _no_grad = tch::no_grad_guard();
         let by_loss = match &self.loader.noise {
             Some(noise) if losses.device() == Device::Cpu => {
                 let classes = self.loader.classes.as_ref().map(|[classes, _]| classes.labels());
-                let indices = cpu::integers(&batch.indices)?;
+                let indices = history::positions(&batch.indices, self.loader.train.len())?;
+                if losses.size() != [indices.len() as i64] {
+                    let got = format!("shape {:?}", losses.size());
+                    return Err(Error::argument("losses", format!("{}, one a sample", indices.len()), got));
+                }
                 let labels = indices.iter().map(|&at| classes.map_or(0, |classes| classes[at as usize]));
                 Some(noise.weights_on_cpu(losses, labels)?)
             }
@@ -155,7 +163,7 @@ impl Epoch<'_> {
             None => None,
         };
         let weights = match (by_loss, &batch.weights) {
-            (Some(by_loss), Some(given)) => by_loss * given,
+            (Some(by_loss), Some(given)) => by_loss.f_mul(given)?,
             (Some(weights), None) => weights,
             (None, Some(given)) => given.shallow_clone(),
             (None, None) => losses.f_ones_like()?,

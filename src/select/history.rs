@@ -1,15 +1,14 @@
 //! What training has seen of each sample the last time it met it: its loss, and what its gradient would do for the validation
 //! loss. Strategies that draw by it need no pass over the training set.
 //!
-//! It is on the host, whatever the device: what is done with it is a few numbers of a sample, which on the CPU are looked at
-//! batch by batch in single passes, and elsewhere fetched many batches at a time.
+//! It is on the host, whatever the device: what is done with it is a few numbers of a sample. Batches of classes on the CPU are
+//! looked at one by one, in single passes; others many at a time, by operators of libtorch.
 
 use tch::{Device, Kind, Tensor, kind::Element};
 
 use super::LastLayer;
 use super::chances::N_RANKS;
 use super::classes::Classes;
-use super::glister::cpu;
 use super::label_noise::NoiseEstimate;
 use super::look::{Gradient, Look};
 use crate::error::{Error, Result};
@@ -109,14 +108,7 @@ impl History {
         epoch: u64,
     ) -> Result<()> {
         let _no_grad = tch::no_grad_guard();
-        let in_a_row: Tensor;
-        let indices = if indices.is_contiguous() {
-            indices
-        } else {
-            in_a_row = indices.f_contiguous()?;
-            &in_a_row
-        };
-        let indices = self.checked(cpu::integers(indices)?)?;
+        let indices = &positions(indices, self.losses.len())?[..];
         let labels: Vec<u32> = indices.iter().map(|&at| classes.labels()[at as usize]).collect();
         let look = Look::on_cpu(logits, &labels)?;
         let gains = self.gradient.as_ref().map(|gradient| look.gains(features, gradient)).transpose()?;
@@ -140,8 +132,8 @@ impl History {
         let pending = std::mem::take(&mut self.pending);
         for of_epoch in pending.chunk_by(|a, b| a.epoch == b.epoch) {
             let indices: Vec<&Tensor> = of_epoch.iter().map(|one| &one.indices).collect();
-            let indices = Vec::<i64>::try_from(Tensor::f_cat(&indices, 0)?.f_to_device(Device::Cpu)?)?;
-            let _ = self.checked(&indices)?;
+            let indices =
+                positions(&Tensor::f_cat(&indices, 0)?.f_to_device(Device::Cpu)?, self.losses.len())?;
             let seen = LastLayer::cat(of_epoch.iter().map(|one| &one.seen));
             let seen = LastLayer {
                 features: seen.features.f_to_kind(Kind::Float)?,
@@ -162,15 +154,6 @@ impl History {
         Ok(())
     }
 
-    /// Positions that are samples'.
-    fn checked<'a>(&self, indices: &'a [i64]) -> Result<&'a [i64]> {
-        let n = self.losses.len() as i64;
-        match indices.iter().find(|&at| !(0..n).contains(at)) {
-            Some(at) => Err(Error::argument("indices", format!("positions from 0 to {}", n - 1), at)),
-            None => Ok(indices),
-        }
-    }
-
     /// Of the samples at `indices`, of the classes `labels`, those never met before: their classes, and what they are taken for.
     fn first_met(&self, indices: &[i64], labels: &[u32], look: &Look) -> Vec<[u32; 2]> {
         let rows = indices.iter().zip(labels).zip(&look.taken_for);
@@ -185,7 +168,8 @@ impl History {
             self.losses[at] = loss;
             self.epochs[at] = epoch as i32;
             self.times[at] += 1;
-            if let Some(&gain) = gains.and_then(|gains| gains.get(row)) {
+            // What is not finite once would be all that is known of it for good.
+            if let Some(&gain) = gains.and_then(|gains| gains.get(row)).filter(|gain| gain.is_finite()) {
                 self.gains[at] = gain;
                 self.gain_sums[at] += gain;
                 self.gain_times[at] += 1;
@@ -205,6 +189,12 @@ impl History {
     ) -> Result<Vec<Vec<f32>>> {
         self.take_in()?;
         let _no_grad = tch::no_grad_guard();
+        let (n, n_classes) = (validation_classes.labels().len() as i64, validation_classes.n);
+        let size = validation.logits.size();
+        if size[0] != n || (validation_classes.are_classes() && size[1] != n_classes as i64) {
+            let expected = format!("logits [{n}, {n_classes}]");
+            return Err(Error::argument("validation set", expected, format!("{size:?}")));
+        }
         let look = if validation_classes.are_classes() && validation.logits.device() == Device::Cpu {
             Look::on_cpu(&validation.logits, validation_classes.labels())?
         } else {
@@ -225,7 +215,6 @@ impl History {
             }
         }
         if validation_classes.are_classes() {
-            let n_classes = validation.logits.size()[1] as usize;
             let seen = validation_classes.labels().iter().zip(&look.taken_for);
             self.noise.update(n_classes, seen.map(|(&label, &taken_for)| [label, taken_for]));
         }
@@ -278,7 +267,7 @@ impl History {
 
     /// How many bytes the history takes.
     pub(super) fn n_bytes(&self) -> usize {
-        (4 * 6 + 1) * self.losses.len() + 4 * self.before.len()
+        (4 * 6 + 1) * self.losses.len() + 2 * 4 * self.before.len()
     }
 
     /// All of it as tensors by name, for a checkpoint.
@@ -317,7 +306,8 @@ impl History {
             && [&epochs, &times, &gain_times].iter().all(|values| values.len() == n)
             && ranks.len() == n;
         let can_be = ranks.iter().all(|&rank| usize::from(rank) <= N_RANKS)
-            && epochs.iter().all(|&epoch| (-1..i32::MAX).contains(&epoch));
+            && epochs.iter().all(|&epoch| (-1..i32::MAX).contains(&epoch))
+            && [&times, &gain_times].iter().all(|n_times| n_times.iter().all(|n| (0..i32::MAX).contains(n)));
         let history = || Self {
             losses,
             epochs,
@@ -333,6 +323,15 @@ impl History {
             pending: Vec::new(),
         };
         Ok((of_all && can_be).then(history))
+    }
+}
+
+/// The positions `indices`, `i64 [B]` on the CPU, of samples of `n`.
+pub(super) fn positions(indices: &Tensor, n: usize) -> Result<Vec<i64>> {
+    let positions = Vec::<i64>::try_from(indices)?;
+    match positions.iter().find(|&at| !(0..n as i64).contains(at)) {
+        Some(at) => Err(Error::argument("indices", format!("positions from 0 to {}", n as i64 - 1), at)),
+        None => Ok(positions),
     }
 }
 
@@ -396,8 +395,8 @@ mod tests {
     fn a_history_taken_up_from_a_checkpoint_estimates_what_it_would_have() {
         let (n, validation) = (1200, seen(400, 0));
         let all = seen(n, 3);
-        let classes = Classes::new(&all.labels, 2).unwrap();
-        let validation_classes = Classes::new(&validation.labels, 2).unwrap();
+        let classes = Classes::new("training set", &all.labels, 2).unwrap();
+        let validation_classes = Classes::new("validation set", &validation.labels, 2).unwrap();
         let judge = |history: &mut History, epoch| {
             history.judge(&validation, (&classes, &validation_classes), epoch).unwrap();
         };
@@ -428,8 +427,8 @@ mod tests {
     fn batches_looked_at_one_by_one_and_together_leave_the_same() {
         let (n, validation) = (1200, seen(400, 0));
         let all = seen(n, 3);
-        let classes = Classes::new(&all.labels, 2).unwrap();
-        let validation_classes = Classes::new(&validation.labels, 2).unwrap();
+        let classes = Classes::new("training set", &all.labels, 2).unwrap();
+        let validation_classes = Classes::new("validation set", &validation.labels, 2).unwrap();
         let mut histories = [History::new(n as usize), History::new(n as usize)];
         for epoch in 0..3 {
             for from in [0, 200, 400 * epoch] {

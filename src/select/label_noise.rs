@@ -3,7 +3,6 @@
 use tch::{Device, Kind, Tensor};
 
 use super::classes::Classes;
-use super::glister::cpu;
 use super::glister::vector::{best_of_machine, exp};
 use crate::error::Result;
 
@@ -16,8 +15,8 @@ pub(super) struct LabelNoise {
     unit: f32,
     /// By what the model's probability for a label of each class is multiplied, 1 or more; empty where all are 1.
     leniency: Vec<f32>,
-    /// The same where training is, `f32 [C]`.
-    leniency_there: Option<Tensor>,
+    /// The same on the device that trains, `f32 [C]`.
+    leniency_on_device: Option<Tensor>,
 }
 
 /// This share of a class's validation samples, the best recognised ones, are to be taken for right at least as likely as not.
@@ -25,8 +24,9 @@ const TO_BE_TRUSTED: f64 = 0.75;
 
 impl LabelNoise {
     /// A share `rate` of labels is wrong, hardly less than `at_least`. `sorted` are the validation losses of each class,
-    /// ascending, `counts` how many samples it has there: where the model knows a class so badly that it would take even validation samples of it for wrong, more is
-    /// believed to be right; less so in a rare class, among whose labels the wrong ones are many.
+    /// ascending, `counts` how many samples it has there: where the model knows a class so badly that it would take even
+    /// validation samples of it for wrong, more is believed to be right; less so in a rare class, among whose labels the wrong
+    /// ones are many.
     pub(super) fn new(
         (rate, at_least): (f64, f64),
         (sorted, counts): (&[Vec<f32>], &[f64]),
@@ -39,19 +39,19 @@ impl LabelNoise {
             let at = (losses.len() as f64 * TO_BE_TRUSTED) as usize;
             let loss = losses.get(at.min(losses.len().saturating_sub(1))).copied().unwrap_or(0.0);
             let rarity = (n_classes * count / n.max(1.0)).min(1.0);
-            (rarity * as_likely * f64::from(loss).exp()).clamp(1.0, 1e12) as f32
+            (rarity * as_likely * f64::from(loss).min(700.0).exp()).clamp(1.0, 1e12) as f32
         };
         let mut leniency: Vec<f32> = sorted.iter().zip(counts).map(of_class).collect();
         if leniency.iter().all(|&times| times == 1.0) {
             leniency.clear();
         }
-        let leniency_there = if leniency.is_empty() {
+        let leniency_on_device = if leniency.is_empty() {
             None
         } else {
             Some(Tensor::f_from_slice(&leniency)?.f_to_device(device)?)
         };
         let unit = (1.0 - at_least) as f32;
-        Ok(Self { as_likely: as_likely as f32, unit, leniency, leniency_there })
+        Ok(Self { as_likely: as_likely as f32, unit, leniency, leniency_on_device })
     }
 
     /// The chance that a label is right to which the model gives the probability `p`; `class` is the label.
@@ -64,7 +64,7 @@ impl LabelNoise {
     /// where a loss is.
     pub(super) fn trust(&self, losses: &[f32], classes: &Classes, power: f64) -> Vec<f32> {
         let mut trust = vec![0.0; losses.len()];
-        exponentials(losses, &mut trust);
+        probabilities(losses, &mut trust);
         for (at, (trust, loss)) in trust.iter_mut().zip(losses).enumerate() {
             let chance = self.chance_of(*trust, classes.of(at));
             let to_power = if power == 2.0 { chance * chance } else { chance.powf(power as f32) };
@@ -73,19 +73,18 @@ impl LabelNoise {
         trust
     }
 
-    /// By what a loss counts at the step, `f32 [B]`: by the chance that its label is right, in units of the share of
-    /// labels that are, so that steps are as long as if all labels were; where that share is uncertain, rather shorter: longer ones have
+    /// By what a loss counts at the step, `f32 [B]`: by the chance that its label is right, in units of the share of labels that
+    /// are, so that steps are as long as if all labels were; where that share is uncertain, rather shorter: longer ones have
     /// thrown trainings off their way. `losses`, `f32 [B]`, are cross-entropies against the `labels`.
     pub(super) fn weights_on_cpu(
         &self,
         losses: &Tensor,
         labels: impl Iterator<Item = u32>,
     ) -> Result<Tensor> {
-        let losses = losses.f_contiguous()?;
-        let weights: Vec<f32> = cpu::floats(&losses)?
-            .iter()
+        let weights: Vec<f32> = Vec::<f32>::try_from(losses.f_to_kind(Kind::Float)?)?
+            .into_iter()
             .zip(labels)
-            .map(|(&loss, label)| self.chance_of((-loss).exp(), label as usize) / self.unit)
+            .map(|(loss, label)| self.chance_of((-loss).exp(), label as usize) / self.unit)
             .collect();
         Ok(Tensor::f_from_slice(&weights)?)
     }
@@ -93,18 +92,18 @@ impl LabelNoise {
     /// [`LabelNoise::weights_on_cpu`] with operators of libtorch, for labels `i64 [B]`.
     pub(super) fn weights(&self, losses: &Tensor, labels: &Tensor) -> Result<Tensor> {
         let mut right = losses.f_neg()?.f_exp_()?;
-        if let Some(leniency) = &self.leniency_there {
+        if let Some(leniency) = &self.leniency_on_device {
             right *= leniency.f_index_select(0, labels)?;
         }
         Ok(&right / ((&right + f64::from(self.as_likely)) * f64::from(self.unit)))
     }
 }
 
-best_of_machine!(exponentials, exponentials_avx2, exponentials_with, (losses: &[f32], to: &mut [f32]));
+best_of_machine!(probabilities, probabilities_avx2, probabilities_with, (losses: &[f32], to: &mut [f32]));
 
-/// e^−loss of each loss.
+/// e^−loss of each loss: the probability of the label.
 #[inline(always)]
-fn exponentials_with<const FUSED: bool>(losses: &[f32], to: &mut [f32]) {
+fn probabilities_with<const FUSED: bool>(losses: &[f32], to: &mut [f32]) {
     for (to, &loss) in to.iter_mut().zip(losses) {
         *to = exp::<FUSED>(-loss);
     }
@@ -232,7 +231,7 @@ impl NoiseEstimate {
     /// What the share of wrong labels hardly falls below: two standard errors less than [`NoiseEstimate::rate`].
     pub(super) fn at_least(&self, n_validation: usize) -> f64 {
         let rate = self.rate(n_validation);
-        if rate > 0.0 { rate - 2.0 * self.error(n_validation) } else { 0.0 }
+        if rate > 0.0 { (rate - 2.0 * self.error(n_validation)).max(0.0) } else { 0.0 }
     }
 
     /// The standard error of the rate.
@@ -269,7 +268,13 @@ impl NoiseEstimate {
             let mut next = || parts.next().unwrap_or_default();
             Counts { labelled: next(), recognised: next(), taken_for: next() }
         });
-        Ok(Some(Self { recalls_before: values(RECALLS)?, first_met, sums, competence: 1.0 }))
+        let recalls_before = values(RECALLS)?;
+        let can_be = |values: &[f64]| values.iter().all(|value| value.is_finite());
+        let counts = first_met
+            .iter()
+            .flat_map(|Counts { labelled, recognised, taken_for }| [&labelled[..], recognised, taken_for]);
+        let all_can_be = counts.chain(recalls_before.as_deref()).chain([&sums[..]]).all(can_be);
+        Ok(all_can_be.then_some(Self { recalls_before, first_met, sums, competence: 1.0 }))
     }
 }
 
@@ -280,7 +285,7 @@ mod tests {
     use super::*;
 
     fn classes(labels: &[i64], n_classes: usize) -> Classes {
-        Classes::new(&Tensor::from_slice(labels), n_classes).unwrap()
+        Classes::new("training set", &Tensor::from_slice(labels), n_classes).unwrap()
     }
 
     #[test]

@@ -230,11 +230,23 @@ impl Loader {
         self.chosen.is_some()
     }
 
-    /// Looks at the classes of both sets, of which the model tells apart `n_classes`, where that was not done yet.
-    pub(super) fn tell_classes(&mut self, n_classes: usize) -> Result<()> {
-        if self.classes.is_none() {
-            let of = |examples: &Examples| Classes::new(&examples.labels, n_classes);
-            self.classes = Some([of(&self.train)?, of(&self.validation)?]);
+    /// Looks at the classes of both sets, where that was not done yet; `logits` are `[B, C]`.
+    pub(super) fn tell_classes(&mut self, logits: &Tensor) -> Result<()> {
+        let n_classes = logits.size().get(1).map_or(0, |&n| n as usize);
+        match &self.classes {
+            None => {
+                let of = |name, examples: &Examples| Classes::new(name, &examples.labels, n_classes);
+                self.classes =
+                    Some([of("training set", &self.train)?, of("validation set", &self.validation)?]);
+            }
+            Some([classes, _]) if classes.are_classes() && classes.n != n_classes => {
+                return Err(Error::argument(
+                    "logits",
+                    format!("{} classes, as before", classes.n),
+                    n_classes,
+                ));
+            }
+            Some(_) => {}
         }
         Ok(())
     }

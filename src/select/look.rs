@@ -22,8 +22,9 @@ pub(super) struct Look {
 /// The derivative of each one's loss by its logits, `[N, C]`.
 #[derive(Debug)]
 enum Residuals {
-    OnCpu(Vec<f32>),
-    Elsewhere(Tensor),
+    Known(Vec<f32>),
+    /// To be computed when they are asked for.
+    Of(LastLayer),
 }
 
 /// The last layer's mean gradient over a set.
@@ -31,7 +32,7 @@ enum Residuals {
 pub(super) struct Gradient {
     weights: Tensor, // f32 [C, D]
     biases: Tensor,  // f32 [C]
-    on_cpu: Option<GradientOnCpu>,
+    on_cpu: GradientOnCpu,
 }
 
 /// The numbers of a tensor on the CPU, row by row.
@@ -46,7 +47,6 @@ impl Look {
     /// By libtorch's operators, wherever the tensors are.
     pub(super) fn at(seen: &LastLayer) -> Result<Self> {
         let loss = Loss::of_labels(&seen.labels);
-        let residuals = loss.residuals(seen, cpu::n_threads())?;
         let losses = Vec::try_from(loss.each(&seen.logits, &seen.labels)?.f_to_device(Device::Cpu)?)?;
         let taken_for = if seen.labels.kind() == Kind::Int64 {
             let highest = seen.logits.f_argmax(-1, false)?.f_to_device(Device::Cpu)?;
@@ -54,53 +54,58 @@ impl Look {
         } else {
             Vec::new()
         };
-        Ok(Self { losses, taken_for, residuals: Residuals::Elsewhere(residuals) })
+        let LastLayer { features, logits, labels } = seen;
+        let seen = LastLayer {
+            features: features.shallow_clone(),
+            logits: logits.shallow_clone(),
+            labels: labels.shallow_clone(),
+        };
+        Ok(Self { losses, taken_for, residuals: Residuals::Of(seen) })
     }
 
-    /// At samples of the classes `labels`, each below C, on the CPU: `logits`, `f32 [N, C]`. One pass, as an operator of
-    /// libtorch takes longer than a batch of numbers.
+    /// At samples of the classes `labels`, each below C, on the CPU: `logits`, `[N, C]`. One pass, as an operator of libtorch
+    /// takes longer than a batch of numbers.
     pub(super) fn on_cpu(logits: &Tensor, labels: &[u32]) -> Result<Self> {
         let mut residuals = floats_of(logits)?.into_owned();
         let (mut losses, mut taken_for) = (vec![0.0; labels.len()], vec![0; labels.len()]);
         look_at_rows(&mut residuals, labels, &mut losses, &mut taken_for);
-        Ok(Self { losses, taken_for, residuals: Residuals::OnCpu(residuals) })
+        Ok(Self { losses, taken_for, residuals: Residuals::Known(residuals) })
     }
 
     /// The mean gradient of samples with these `features`, `f32 [N, D]`.
     pub(super) fn gradient(&self, features: &Tensor) -> Result<Gradient> {
         let n = self.losses.len().max(1);
         let residuals = match &self.residuals {
-            Residuals::OnCpu(residuals) => Tensor::f_from_slice(residuals)?.f_reshape([n as i64, -1])?,
-            Residuals::Elsewhere(residuals) => residuals.shallow_clone(),
+            Residuals::Known(residuals) => {
+                Tensor::f_from_slice(residuals)?.f_reshape([n as i64, -1])?.f_to_device(features.device())?
+            }
+            Residuals::Of(seen) => residuals_of(seen)?,
         };
         let weights = residuals.f_tr()?.f_matmul(features)?.f_div_scalar_(n as f64)?;
         let biases = residuals.f_sum_dim_intlist(0, false, Kind::Float)?.f_div_scalar_(n as f64)?;
-        let on_cpu = if weights.device() == Device::Cpu {
-            Some(GradientOnCpu::new(
-                Vec::try_from(&biases)?,
-                &Vec::<f32>::try_from(weights.f_reshape([-1])?)?,
-            ))
-        } else {
-            None
-        };
+        let numbers =
+            |tensor: &Tensor| Vec::<f32>::try_from(tensor.f_reshape([-1])?.f_to_device(Device::Cpu)?);
+        let on_cpu = GradientOnCpu::new(numbers(&biases)?, &numbers(&weights)?);
         Ok(Gradient { weights, biases, on_cpu })
     }
 
     /// The product of each one's gradient with `gradient`; `features` are `f32 [N, D]`.
     pub(super) fn gains(&self, features: &Tensor, gradient: &Gradient) -> Result<Vec<f32>> {
-        let Gradient { weights, biases, on_cpu } = gradient;
-        match (&self.residuals, on_cpu) {
-            (Residuals::OnCpu(residuals), Some(gradient)) => {
-                Ok(gradient.gains(&floats_of(features)?, residuals))
+        match &self.residuals {
+            Residuals::Known(residuals) => {
+                gradient.on_cpu.gains(self.losses.len(), &floats_of(features)?, residuals)
             }
-            (Residuals::OnCpu(_), None) => Ok(vec![f32::NAN; self.losses.len()]),
-            (Residuals::Elsewhere(residuals), _) => {
-                let towards = biases.f_addmm(features, &weights.f_tr()?)?; // [N, C]
-                let gains = (residuals * towards).f_sum_dim_intlist(1, false, Kind::Float)?;
+            Residuals::Of(seen) => {
+                let towards = gradient.biases.f_addmm(features, &gradient.weights.f_tr()?)?; // [N, C]
+                let gains = residuals_of(seen)?.f_mul(&towards)?.f_sum_dim_intlist(1, false, Kind::Float)?;
                 Ok(Vec::try_from(gains.f_to_device(Device::Cpu)?)?)
             }
         }
     }
+}
+
+fn residuals_of(seen: &LastLayer) -> Result<Tensor> {
+    Loss::of_labels(&seen.labels).residuals(seen, cpu::n_threads())
 }
 
 best_of_machine!(
@@ -121,9 +126,10 @@ fn look_at_rows_with<const FUSED: bool>(
     let n_classes = (rows.len() / labels.len().max(1)).max(1);
     let of_each = losses.iter_mut().zip(taken_for).zip(labels);
     for (row, ((loss, taken_for), &label)) in rows.chunks_exact_mut(n_classes).zip(of_each) {
-        let mut highest = row[0];
+        let (mut highest, mut all) = (row[0], 0.0);
         for &logit in row.iter() {
             highest = if logit > highest { logit } else { highest };
+            all += logit;
         }
         *taken_for = row.iter().position(|&logit| logit == highest).unwrap_or(0) as u32;
         let of_label = row[label as usize] - highest;
@@ -140,6 +146,10 @@ fn look_at_rows_with<const FUSED: bool>(
             *exponential *= share;
         }
         row[label as usize] -= 1.0;
+        if all.is_nan() {
+            row.fill(f32::NAN);
+            *loss = f32::NAN;
+        }
     }
 }
 

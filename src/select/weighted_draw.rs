@@ -11,12 +11,15 @@
 //!   probability p is then right with a chance of (1 − ρ)p / ((1 − ρ)p + ρ/C). By that a sample is the rarer drawn; and at the
 //!   step its loss counts by it, which makes the gradient that of −ln((1 − ρ)p + ρ/C), the loss corrected for the noise
 //!   (Patrini et al., "Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach", CVPR 2017), in units of
-//!   the share of right labels, so that a step is as long as without noise. A class that the model does not know would be taken
-//!   for wrong as a whole, and never be learnt: there p is raised until three quarters of its validation samples would be
-//!   trusted; in a rare class less, as most of its labels are wrong. What is hard counts for less the more labels are wrong,
-//!   and the less the model knows: a high loss then says less of what is still to be learnt.
+//!   the share of right labels, so that a step is as long as without noise, or shorter while ρ is uncertain. A class that the
+//!   model does not know would be taken for wrong as a whole, and never be learnt: there p is raised until three quarters of its
+//!   validation samples would be trusted; in a rare class less, as most of its labels are wrong. What is hard counts for less
+//!   the more labels are wrong, and the less the model knows: a high loss then says less of what is still to be learnt. After a
+//!   warm start, and with all of the data in each epoch, no sample is met for the first time behind a model that is known: ρ is
+//!   taken for 0 then.
 //! - *Classes* are drawn as often as they are in the validation set, where the two sets differ by more than chance and wrong
-//!   labels explain. What a class cannot give in number it gives in weight.
+//!   labels explain; where labels are wrong, as often as they would be with as many wrong ones there, which sets right less. What
+//!   a class cannot give in number it gives in weight.
 //! - *Samples never met* have the mean chance of those met, so that exploring is as likely as it promises to be worth; and
 //!   the longer ago a sample was met, the likelier it is drawn.
 //!
@@ -135,7 +138,7 @@ impl Chooser for WeightedDraw {
         };
         let validation = loader.validation_now(model, normalization)?;
         let over = loader.n_epochs().is_some_and(|all| number as f64 >= self.until * all as f64);
-        loader.tell_classes(validation.logits.size()[1] as usize)?;
+        loader.tell_classes(&validation.logits)?;
         let mut rng = ChaCha8Rng::seed_from_u64(loader.seed);
         rng.set_stream(DRAWS | number);
         let device = loader.train.device();

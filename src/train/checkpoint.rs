@@ -10,7 +10,7 @@ use super::tensor_file::{self, Format, Tensors};
 use crate::error::{Error, Result};
 use crate::select::{Loader, LoaderState};
 
-const FORMAT: Format = Format { id: "checkpoint 1", name: "a checkpoint of this release of Glisten" };
+const FORMAT: Format = Format { id: "checkpoint 2", name: "a checkpoint of this release of Glisten" };
 
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";

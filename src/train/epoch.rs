@@ -150,17 +150,19 @@ impl Course {
                 self.n_steps_done,
             )?;
             let labels = examples.labels.f_index_select(0, indices)?;
-            let outputs = {
+            let (features, outputs) = {
                 let _precision = ops::Autocast::new(self.step.precision == Precision::Bf16, device)?;
                 if epoch.remembers() {
                     let features = model.features(&inputs, true);
                     let outputs = model.logits(&features);
-                    epoch.note(indices, &features, &outputs)?;
-                    outputs
+                    (Some(features), outputs)
                 } else {
-                    model.forward(&inputs, true)
+                    (None, model.forward(&inputs, true))
                 }
             };
+            if let Some(features) = features {
+                epoch.note(indices, &features, &outputs)?;
+            }
             interrupt::check()?;
             let (loss, plain) = self.losses(&mut epoch, &batch, &outputs, &labels)?;
             self.optimizer.zero_grad()?;

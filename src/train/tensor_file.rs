@@ -22,7 +22,7 @@ const MANIFEST: &str = "glisten.manifest";
 /// Tensors by name.
 pub(super) type Tensors = BTreeMap<String, Tensor>;
 
-/// A kind of file, as `checkpoint 1`: what its manifest has to say is settled by it.
+/// A kind of file, as `checkpoint 2`: what its manifest has to say is settled by it.
 pub(super) struct Format {
     /// As it stands in the file.
     pub(super) id: &'static str,

@@ -52,21 +52,8 @@ pub(in crate::select) fn n_threads() -> usize {
 pub(in crate::select) fn floats(tensor: &Tensor) -> Result<&[f32]> {
     check(tensor)?;
     // SAFETY: the tensor owns as many floats in a row, and lives as long as the slice. Nobody writes to it meanwhile: the
-    // selection's tensors are its own or borrowed from its caller.
+    // selection's tensors are its own or borrowed from its caller, and those of a training step are between two of its operations.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) })
-}
-
-/// The numbers of a contiguous `i64` tensor on the CPU.
-pub(in crate::select) fn integers(tensor: &Tensor) -> Result<&[i64]> {
-    if tensor.numel() == 0 {
-        return Ok(&[]);
-    }
-    if tensor.device() != Device::Cpu || tensor.kind() != Kind::Int64 || !tensor.is_contiguous() {
-        let got = format!("{:?} {:?} on {:?}", tensor.kind(), tensor.size(), tensor.device());
-        return Err(Error::argument("tensor", "contiguous i64 values on the CPU", got));
-    }
-    // SAFETY: as above.
-    Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<i64>(), tensor.numel()) })
 }
 
 /// The numbers of a tensor that was just made, to be written.
@@ -158,13 +145,22 @@ impl GradientOnCpu {
         Self { columns: if d == 0 { Vec::new() } else { pack(weights, d) }, biases, d }
     }
 
-    /// [`gains`] of a batch with features e `[N, D]` and residuals r `[N, C]`, on this thread.
-    pub(in crate::select) fn gains(&self, e: &[f32], r: &[f32]) -> Vec<f32> {
-        let mut gains = vec![0.0; r.len() / self.biases.len().max(1)];
-        if e.len() == gains.len() * self.d && self.d > 0 {
-            gains_of_rows(e, r, &self.biases, &self.columns, self.d, &mut gains);
+    /// [`gains`] of `n` samples with features e `[N, D]` and residuals r `[N, C]`, on this thread.
+    ///
+    /// # Errors
+    /// If these are not as many numbers.
+    pub(in crate::select) fn gains(&self, n: usize, e: &[f32], r: &[f32]) -> Result<Vec<f32>> {
+        let (c, d) = (self.biases.len(), self.d);
+        if e.len() != n * d || r.len() != n * c {
+            let expected = format!("[{n}, {d}] and [{n}, {c}]");
+            let got = format!("{} and {} numbers", e.len(), r.len());
+            return Err(Error::argument("features and logits", expected, got));
         }
-        gains
+        let mut gains = vec![0.0; n];
+        if d > 0 {
+            gains_of_rows(e, r, &self.biases, &self.columns, d, &mut gains);
+        }
+        Ok(gains)
     }
 }
 

@@ -77,11 +77,7 @@ impl Loss {
                 }
                 Ok(residuals)
             }
-            Self::SquaredError => {
-                let mut residuals = logits - labels.reshape(logits.size());
-                residuals *= 2.0;
-                Ok(residuals)
-            }
+            Self::SquaredError => Ok(logits.f_sub(&labels.f_reshape(logits.size())?)?.f_mul_scalar_(2.0)?),
         }
     }
 
