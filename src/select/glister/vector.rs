@@ -125,7 +125,7 @@ pub(in crate::select) fn ln<const FUSED: bool>(x: f32) -> f32 {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ] {
         polynomial = multiply_add::<FUSED>(polynomial, m, coefficient);
     }
