@@ -174,6 +174,39 @@ fn notes_that_do_not_fit_the_batch_are_refused() {
 }
 
 #[test]
+fn notes_for_a_weighted_draw_are_refused_where_they_fit_nothing() {
+    let data = split_bars(600);
+    let (_variables, model) = model(&data);
+    let mut loader = Select::auto(0.25).loader(&data.train, &data.validation).unwrap().batch_size(50);
+    let mut epoch = loader.epoch(model.as_ref()).unwrap();
+    let zeros = |n: i64, d: i64| Tensor::zeros([n, d], (Kind::Float, Device::Cpu));
+    let indices = |values: &[i64]| Tensor::from_slice(values);
+    epoch.note(&indices(&[]), &zeros(0, 84), &zeros(0, 10)).unwrap();
+    epoch.note(&indices(&[0, 479]), &zeros(2, 84), &zeros(2, 10)).unwrap();
+    for (positions, n_features, n_classes, said) in [
+        (indices(&[0, 480]), 84, 10, "indices: expected positions from 0 to 479, got 480"),
+        (indices(&[-1, 0]), 84, 10, "got -1"),
+        (indices(&[0, 1, 2, 3]).reshape([2, 2]), 84, 10, "shape [2, 2]"),
+        (indices(&[0, 1]), 84, 3, "logits: expected 10 classes, as before, got 3"),
+    ] {
+        let noted = epoch.note(&positions, &zeros(2, n_features), &zeros(2, n_classes));
+        let message = noted.unwrap_err().to_string();
+        assert!(message.contains(said), "{message}");
+    }
+    // Features of another width cannot be told before there is a gradient to set them beside.
+    drop(epoch);
+    let mut epoch = loader.epoch(model.as_ref()).unwrap();
+    let message = epoch.note(&indices(&[0, 1]), &zeros(2, 80), &zeros(2, 10)).unwrap_err().to_string();
+    assert!(message.contains("features and logits: expected [2, 84] and [2, 10]"), "{message}");
+    let labels = Tensor::full([data.train.len() as i64], 10, (Kind::Int64, Device::Cpu));
+    let train = Examples { inputs: data.train.inputs.shallow_clone(), labels };
+    let mut loader = Select::auto(0.25).loader(&train, &data.validation).unwrap();
+    let mut epoch = loader.epoch(model.as_ref()).unwrap();
+    let message = epoch.note(&indices(&[0]), &zeros(1, 84), &zeros(1, 10)).unwrap_err().to_string();
+    assert!(message.contains("labels of the training set") && message.contains("0 to 9"), "{message}");
+}
+
+#[test]
 fn one_sample_to_choose_one_to_validate_and_a_class_without_any() {
     let data = split_bars(600);
     let (_variables, model) = model(&data);

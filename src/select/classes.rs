@@ -25,7 +25,11 @@ impl Classes {
         }
         let as_class = |label: i64| {
             u32::try_from(label).ok().filter(|&label| (label as usize) < n_classes).ok_or_else(|| {
-                Error::argument(format!("{name}: labels"), format!("0 to {}", n_classes as i64 - 1), label)
+                Error::argument(
+                    format!("labels of the {name}"),
+                    format!("0 to {}", n_classes as i64 - 1),
+                    label,
+                )
             })
         };
         let labels = Vec::<i64>::try_from(labels.f_to_device(Device::Cpu)?)?;
