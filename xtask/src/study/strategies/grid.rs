@@ -190,7 +190,7 @@ pub(super) fn sweeps(size: Size) -> Vec<Sweep> {
 fn anchors(size: Size, data: Data, condition: Condition) -> &'static [usize] {
     let is_clean = condition == Condition::Clean;
     match (size, data) {
-        (Size::Full, _) => &[21, 24, 30, 40],
+        (Size::Full, _) => &[21, 22, 24, 30, 40],
         (Size::Main, Data::Covertype) if is_clean => &[21, 22, 24, 30, 40],
         // The network is so small that choosing takes a good part of its time.
         (_, Data::Covertype) => &[21, 22, 24, 30],
