@@ -50,9 +50,10 @@ impl Loss {
                 Ok(logits.f_cross_entropy_loss::<&Tensor>(labels, None, reduction, -100, label_smoothing)?)
             }
             Self::SquaredError => {
+                // Of the targets' shape first: broadcasting would take outputs of another width for theirs.
                 let rows = [labels.size()[0], -1];
-                let of_outputs =
-                    logits.f_reshape(rows)?.f_mse_loss(&labels.f_reshape(rows)?, Reduction::None)?;
+                let outputs = logits.f_reshape(labels.size())?.f_reshape(rows)?;
+                let of_outputs = outputs.f_mse_loss(&labels.f_reshape(rows)?, Reduction::None)?;
                 Ok(of_outputs.f_sum_dim_intlist(1, false, Kind::Float)?)
             }
         }
@@ -84,5 +85,21 @@ impl Loss {
     /// The residuals r of samples, `f32 [N, C]`.
     pub(in crate::select) fn residuals(&self, samples: &LastLayer, n_threads: usize) -> Result<Tensor> {
         self.residuals_at(&samples.logits, &samples.labels, n_threads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_squared_error_is_that_of_as_many_outputs_as_targets() {
+        let targets = Tensor::from_slice(&[0.0_f32, 4.0]);
+        let outputs = Tensor::from_slice2(&[[1.0_f32], [2.0]]);
+        let losses = Vec::<f32>::try_from(Loss::SquaredError.each(&outputs, &targets).unwrap()).unwrap();
+        assert_eq!(losses, [1.0, 4.0]);
+        let two = Tensor::zeros([2, 2], (Kind::Float, Device::Cpu));
+        assert!(Loss::SquaredError.each(&two, &targets).is_err());
+        assert!(Loss::SquaredError.residuals_at(&two, &targets, 1).is_err());
     }
 }
