@@ -13,6 +13,7 @@ use crate::data::{Normalization, Splits};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::ops;
 use crate::progress::{self, RunProgress};
 use crate::track::{Experiment, Run};
 
@@ -35,6 +36,7 @@ impl Trainer {
     pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
         let _call = interrupt::enter();
         self.check(data)?;
+        ops::cpu_path()?;
         if let Some(threads) = self.threads {
             tch::set_num_threads(threads as i32);
         }

@@ -70,8 +70,7 @@ fn speed(
     let total: f64 = secs[1..].iter().sum();
     Ok(json!({
         "images_per_second": images as f64 * epochs as f64 / total,
-        "instruction_set": ops::instruction_set(),
-        "multiplies_bf16": ops::cpu_multiplies_bf16(),
+        "cpu_path": ops::cpu_path()?.name(),
         "threads": tch::get_num_threads(),
         "device": glisten::device::name(device),
         "gpu_megabytes": glisten::device::memory_used(device).map(|bytes| bytes as f64 / 1e6),
