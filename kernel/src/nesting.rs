@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(of("let a = 1; let b = 2;"), 2);
         assert_eq!(of(&"(".repeat(1000)), 1001);
         assert_eq!(of(&format!("1{}", "+1".repeat(10_000))), 10_001);
-        assert_eq!(of(&format!("1.0_f32{}", ".abs()".repeat(5000))), 5002);
+        assert_eq!(of(&format!("1.0_f32{}", ".abs()".repeat(5000))), 5003);
         assert_eq!(of(&format!("{}1", "-".repeat(3000))), 3001);
         assert!(of(&"Vec<".repeat(300)) > 300);
         assert!(of(&format!("if a {{}}{}", " else if b {}".repeat(700))) > 700);

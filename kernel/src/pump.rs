@@ -81,7 +81,10 @@ fn dispatch(line: &[u8], publish: &dyn Publish) -> Option<Reply> {
     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
     match message["type"].as_str().unwrap_or_default() {
         "result" => return Some(Reply::Result(message["data"].take())),
-        "done" => return Some(Reply::Done),
+        "done" => {
+            let stage = message["stage"].as_u64().and_then(|stage| usize::try_from(stage).ok());
+            return Some(Reply::Done(stage));
+        }
         "ask" => {
             let password = message["password"].as_bool().unwrap_or_default();
             return Some(Reply::Ask { prompt: text("prompt"), password });

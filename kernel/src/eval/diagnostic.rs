@@ -103,6 +103,15 @@ impl Diagnostic {
         spans.filter_map(Span::in_cell_file).map(|span| (source.origin(span.line_start), span))
     }
 
+    /// Of E0106: the columns where lifetimes are missing, and how many there.
+    pub(crate) fn missing_lifetimes(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.spans.iter().filter(|span| span.is_primary).map(|span| {
+            let label = span.label.as_deref().unwrap_or_default();
+            let number = label.split(' ').find_map(|word| word.parse().ok());
+            (span.column_start, number.unwrap_or(1))
+        })
+    }
+
     /// Draws it in colour on `code`, the cell that it is about, numbered `number`.
     pub(crate) fn render(&self, source: &Source, code: &str, number: usize) -> String {
         let lines: Vec<&str> = code.lines().collect();

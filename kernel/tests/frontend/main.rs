@@ -12,5 +12,7 @@ mod interrupt;
 mod life;
 /// Messages other than cells, good and bad.
 mod protocol;
+/// What must not end a session: panics of the kernel's own, deep nesting, long lines.
+mod robust;
 /// Streams, displays and input.
 mod streams;
