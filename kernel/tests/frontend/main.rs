@@ -10,6 +10,8 @@ mod deps;
 mod interrupt;
 /// Start, end, death, and what they leave behind.
 mod life;
+/// Every public function of ours, called from a cell.
+mod links;
 /// Messages other than cells, good and bad.
 mod protocol;
 /// What must not end a session: panics of the kernel's own, deep nesting, long lines.
