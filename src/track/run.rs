@@ -163,7 +163,7 @@ impl Run {
     /// # Errors
     /// As [`Run::log_metric`].
     pub fn log_parameter(&self, name: &str, value: impl Into<Parameter>) -> Result<()> {
-        self.log_parameters([(name, value.into())])
+        self.keep_parameters(&[(name.to_owned(), value.into())])
     }
 
     /// Keeps parameters, in one transaction; those logged again are replaced.
@@ -174,12 +174,17 @@ impl Run {
         &self,
         parameters: impl IntoIterator<Item = (N, V)>,
     ) -> Result<()> {
-        let parameters: Vec<(N, Parameter)> =
-            parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
-        for (name, _) in &parameters {
-            check_name("parameter name", name.as_ref())?;
+        let parameters: Vec<(String, Parameter)> =
+            parameters.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value.into())).collect();
+        self.keep_parameters(&parameters)
+    }
+
+    /// Not generic: a cell compiles what is, and must not meet SQLite's own symbols there.
+    fn keep_parameters(&self, parameters: &[(String, Parameter)]) -> Result<()> {
+        for (name, _) in parameters {
+            check_name("parameter name", name)?;
         }
-        let values = parameters.iter().map(|(name, value)| (name.as_ref(), value));
+        let values = parameters.iter().map(|(name, value)| (name.as_str(), value));
         self.store().set_parameters(self.id(), values)
     }
 

@@ -120,15 +120,22 @@ impl Kernel {
     pub(crate) fn start_with(bundle: &Path, transport: &str) -> Self {
         let temp = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(temp.path().join("tmp")).expect("a folder");
-        Self::start_in(Rc::new(temp), bundle, transport)
+        Self::start_in(Rc::new(temp), bundle, transport, &[])
+    }
+
+    /// Starts a kernel with these environment variables.
+    pub(crate) fn start_with_variables(variables: &[(&str, &str)]) -> Self {
+        let temp = TempDir::new().expect("a temporary folder");
+        std::fs::create_dir(temp.path().join("tmp")).expect("a folder");
+        Self::start_in(Rc::new(temp), &bundle(), "ipc", variables)
     }
 
     /// Starts another kernel with the same folders: notebooks, cache and temporary files.
     pub(crate) fn start_beside(&self) -> Self {
-        Self::start_in(Rc::clone(&self.temp), &bundle(), "ipc")
+        Self::start_in(Rc::clone(&self.temp), &bundle(), "ipc", &[])
     }
 
-    fn start_in(temp: Rc<TempDir>, bundle: &Path, transport: &str) -> Self {
+    fn start_in(temp: Rc<TempDir>, bundle: &Path, transport: &str, variables: &[(&str, &str)]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let (ip, ports) = match transport {
@@ -150,6 +157,7 @@ impl Kernel {
             .env("TMPDIR", temp.path().join("tmp"))
             .env("GLISTEN_CACHE", temp.path().join("cache"))
             .env("CARGO_NET_OFFLINE", "true")
+            .envs(variables.iter().copied())
             .current_dir(temp.path())
             .spawn()
             .expect("the kernel starts");

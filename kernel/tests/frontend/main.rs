@@ -10,7 +10,11 @@ mod deps;
 mod interrupt;
 /// Start, end, death, and what they leave behind.
 mod life;
+/// Every public function of ours, called from a cell.
+mod links;
 /// Messages other than cells, good and bad.
 mod protocol;
+/// What must not end a session: panics of the kernel's own, deep nesting, long lines.
+mod robust;
 /// Streams, displays and input.
 mod streams;
