@@ -11,6 +11,7 @@ mod eval;
 mod install;
 mod interrupt;
 mod jupyter;
+mod nesting;
 mod pump;
 mod signals;
 mod temp;
