@@ -14,6 +14,7 @@ mod jupyter;
 mod nesting;
 mod pump;
 mod signals;
+mod supervise;
 mod temp;
 mod worker;
 mod worker_main;
@@ -78,6 +79,7 @@ enum Action {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("GLISTEN_KERNEL_LOG", "warn")).init();
+    supervise::watch();
     match act(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -26,6 +26,8 @@ use serde_json::Value;
 use crate::deps::Dependencies;
 use crate::docs::Docs;
 use crate::interrupt::Interrupts;
+use crate::nesting::{self, TooDeep};
+use crate::supervise;
 use crate::worker::{Publish, Reply, Worker};
 use cell::Cell;
 use diagnostic::Diagnostic;
@@ -71,6 +73,8 @@ pub(crate) struct Session {
     cells: usize,
     timing: bool,
     timed: Timed,
+    /// A cell is with the worker, whose end has not been heard of.
+    awaits_worker: bool,
 }
 
 /// Where the time of a cell went.
@@ -105,6 +109,7 @@ impl Session {
             cells: 0,
             timing,
             timed,
+            awaits_worker: false,
         };
         if let Err(failure) = session.worker() {
             session.broken = Some(failure.evalue);
@@ -117,6 +122,7 @@ impl Session {
     /// # Errors
     /// [`Failure`], ready to be shown.
     pub(crate) fn evaluate(&mut self, code: &str, number: usize, host: &mut dyn Host) -> Result<(), Failure> {
+        supervise::panic_if_asked(code);
         let (commands, code) = command::split(code);
         let code = code.as_str();
         self.command(&commands, host)?;
@@ -129,6 +135,7 @@ impl Session {
         }
         let started = Instant::now();
         self.timed = Timed::default();
+        nesting::check(code).map_err(|deep| Failure::too_deep(deep, number))?;
         let cell = cell::parse(code).map_err(|error| Failure::syntax(&error, code, number))?;
         if cell.items.is_empty() && cell.statements.is_empty() && cell.tail.is_none() {
             return Ok(());
@@ -271,7 +278,9 @@ impl Session {
         let mut asking = false;
         // Where the worker is gone already, its end is the next thing that it has to say.
         let _ = worker.run(&needs, library, &format!("glisten_cell_{id}"));
+        self.awaits_worker = true;
         loop {
+            let worker = self.worker()?;
             match worker.next() {
                 Reply::Result(data) => host.result(data),
                 Reply::Error { ename, evalue, mut traceback, place } => {
@@ -293,7 +302,10 @@ impl Session {
                     let _ = worker.answer(Some(&text));
                 }
                 Reply::Answer(_) => {}
-                Reply::Done => return failure,
+                Reply::Done => {
+                    self.awaits_worker = false;
+                    return failure;
+                }
                 Reply::Exited => return Err(self.worker_ended(interrupts.idle())),
             }
         }
@@ -353,6 +365,20 @@ impl Session {
         self.forget(&forget);
     }
 
+    /// After a panic of the kernel's own: the next cell finds everything as it was before the one that met it.
+    pub(crate) fn recover(&mut self) {
+        while std::mem::take(&mut self.awaits_worker) {
+            match self.worker.as_ref().map(Worker::next) {
+                Some(Reply::Done) | None => {}
+                Some(Reply::Exited) => {
+                    let _ = self.worker_ended(false);
+                }
+                Some(_) => self.awaits_worker = true,
+            }
+        }
+        self.interrupts.idle();
+    }
+
     fn drop_orphans(&mut self, orphans: &[String], host: &mut dyn Host) {
         for name in orphans {
             host.remark(&format!("`{name}` was of a type that is now another, so it is gone\n"));
@@ -378,6 +404,7 @@ impl Session {
 
     /// The worker has died: says how and what was lost, and starts another.
     fn worker_ended(&mut self, interrupted: bool) -> Failure {
+        self.awaits_worker = false;
         let how = self.worker.take().map_or_else(|| "ended".to_owned(), Worker::end);
         self.deps.loaded.clear();
         let why = if interrupted { "was ended by the stop button".to_owned() } else { how.clone() };
@@ -426,6 +453,18 @@ impl Failure {
 
     fn interrupted(what: &str) -> Self {
         Self::new("KeyboardInterrupt", what.to_owned())
+    }
+
+    fn too_deep(deep: TooDeep, number: usize) -> Self {
+        let TooDeep { depth, line } = deep;
+        let most = nesting::LIMIT;
+        Self::new(
+            "NestingError",
+            format!(
+                "line {line} of In [{number}] is nested {depth} deep, counting brackets and the operators of one expression; \
+                 at most {most} are read. Split it by `let`, or read such data from a file"
+            ),
+        )
     }
 
     fn syntax(error: &cell::ParseError, code: &str, number: usize) -> Self {

@@ -1,6 +1,7 @@
 //! Whether a cell is complete: what a console front end asks at each line break.
 
 use super::cell;
+use crate::nesting;
 
 /// The answer to `is_complete_request`.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub(crate) fn completeness(code: &str) -> Completeness {
     }
     if balance.open > 0 || balance.in_text {
         return Completeness::Incomplete(" ".repeat(4 * balance.open));
+    }
+    if nesting::check(code).is_err() {
+        // Whoever runs it is told why not.
+        return Completeness::Complete;
     }
     match cell::parse(code) {
         Ok(_) => Completeness::Complete,

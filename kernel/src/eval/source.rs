@@ -178,7 +178,8 @@ impl Source {
         let before = &cell[..start];
         let first_line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-        let _ = writeln!(self.text, "{:column$}{text}", "");
+        // Not by a width, which ends at 65,535.
+        let _ = writeln!(self.text, "{}{text}", " ".repeat(column));
         self.origins.extend((0..=text.matches('\n').count()).map(|below| Origin::Cell(first_line + below)));
     }
 }

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use zmq::{Context, POLLIN, Socket, SocketType};
 
+use crate::{nesting, supervise};
+
 /// The frames of one message.
 pub(crate) type Frames = Vec<Vec<u8>>;
 
@@ -72,7 +74,7 @@ impl Channel {
         name: &'static str,
         mut receive: impl FnMut(Frames) -> Option<Frames> + Send + 'static,
     ) {
-        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(nesting::STACK);
         let served = thread.spawn(move || {
             if let Err(error) = self.run(&mut receive)
                 && error != zmq::Error::ETERM
@@ -98,7 +100,8 @@ impl Channel {
             loop {
                 match self.socket.recv_multipart(zmq::DONTWAIT) {
                     Ok(frames) => {
-                        if let Some(reply) = receive(frames) {
+                        // Whoever waits for an answer was told by then: see `requests`.
+                        if let Ok(Some(reply)) = supervise::catch(|| receive(frames)) {
                             self.send(reply)?;
                         }
                     }

@@ -110,7 +110,7 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
 
     let path = folder.path().to_path_buf();
     let (finished, ended) = channel::<()>();
-    let executor = std::thread::Builder::new().name("execute".to_owned());
+    let executor = std::thread::Builder::new().name("execute".to_owned()).stack_size(crate::nesting::STACK);
     executor.spawn(move || {
         let _finished = finished;
         Executor::new(&kernel, opened, &path).run(&queue);

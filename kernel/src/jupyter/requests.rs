@@ -15,6 +15,7 @@ use super::execute::Job;
 use super::wire::{PROTOCOL, Request};
 use crate::docs;
 use crate::eval::scan::{Completeness, completeness};
+use crate::supervise;
 
 /// Handles a message of the shell channel.
 pub(super) fn shell(kernel: &Kernel, request: Request) {
@@ -27,12 +28,12 @@ pub(super) fn shell(kernel: &Kernel, request: Request) {
         }
         return;
     }
-    kernel.busy(&request, || answer(kernel, &kernel.shell, &request));
+    kernel.busy(&request, || supervised(kernel, &kernel.shell, &request));
 }
 
 /// Handles a message of the control channel.
 pub(super) fn control(kernel: &Kernel, request: Request) {
-    kernel.busy(&request, || answer(kernel, &kernel.control, &request));
+    kernel.busy(&request, || supervised(kernel, &kernel.control, &request));
 }
 
 /// Handles a message of the stdin channel.
@@ -41,6 +42,18 @@ pub(super) fn stdin(kernel: &Kernel, request: Request) {
         && let Some(InputReply { value, .. }) = content(&request)
     {
         kernel.interrupts.answer(value);
+    }
+}
+
+/// Answers `request`, with an error where the kernel itself panics over it.
+fn supervised(kernel: &Kernel, outbox: &Outbox, request: &Request) {
+    let answered = supervise::catch(|| {
+        supervise::panic_if_asked(&request.content.to_string());
+        answer(kernel, outbox, request);
+    });
+    if let Err(sentence) = answered {
+        let content = json!({"status": "error", "ename": "KernelError", "evalue": sentence, "traceback": []});
+        kernel.reply(outbox, request, &content);
     }
 }
 
