@@ -8,6 +8,8 @@ mod calls;
 mod deps;
 mod docs;
 mod eval;
+#[cfg(test)]
+mod fuzz;
 mod install;
 mod interrupt;
 mod jupyter;

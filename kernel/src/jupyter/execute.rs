@@ -51,7 +51,7 @@ impl<'a> Executor<'a> {
             let behind: Vec<Job> =
                 if !succeeded && execute.stop_on_error { queue.try_iter().collect() } else { Vec::new() };
             self.kernel.reply(&self.kernel.shell, &request, &reply);
-            self.kernel.iopub.status("idle", &request.raw_header);
+            self.kernel.iopub.finish(&request.raw_header);
             for job in behind {
                 let Job::Execute(request, _) = job else { return };
                 self.abort(&request);

@@ -6,6 +6,11 @@ mod cells;
 mod client;
 /// The user's own dependencies.
 mod deps;
+/// Random input.
+#[path = "../../src/fuzz.rs"]
+mod fuzz;
+/// Clients that do not read, ask for too much, or make no sense.
+mod hostile;
 /// The stop button.
 mod interrupt;
 /// Start, end, death, and what they leave behind.
