@@ -12,6 +12,9 @@ use glisten_reports::Options;
 
 use super::{StoreArguments, report, runs};
 
+/// The exit code of a sweep that was done, and of which runs failed.
+const RUNS_FAILED: u8 = 3;
+
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   glisten train fashion-mnist                                       # all of the data
@@ -200,7 +203,11 @@ A sweep file:
   [glister]
   select_every = 5
 
-A sweep that was stopped goes on where it was: runs that are complete are not done again.")]
+A sweep that was stopped goes on where it was: runs that are complete are not done again, nor are those that diverged, which
+would do so again (--retry-diverged tries). A run that fails does not end the sweep; reports count one that diverged as the
+worst.
+
+Exit code: 0 if all runs are complete, 3 if the sweep is done and runs of it failed, 130 if it was stopped, 1 for other errors.")]
 pub(super) struct SweepArguments {
     /// The sweep file
     file: PathBuf,
@@ -219,6 +226,9 @@ pub(super) struct SweepArguments {
     /// Use the first N training samples only
     #[arg(long, value_name = "N")]
     take: Option<usize>,
+    /// Try runs that diverged again
+    #[arg(long)]
+    retry_diverged: bool,
     /// auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -242,9 +252,12 @@ impl SweepArguments {
             }
         }
         let store = self.store.open()?;
-        let fitted = sweep.run(&store, Some(device))?;
-        let n_reused = fitted.iter().filter(|fitted| fitted.reused).count();
-        println!("{} runs, {n_reused} of them complete before", fitted.len());
+        sweep.retry_diverged = self.retry_diverged;
+        let outcome = sweep.run(&store, Some(device))?;
+        let n_reused = outcome.fitted.iter().filter(|fitted| fitted.reused).count();
+        let n_failed = outcome.failed.len();
+        let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
+        println!("{} runs, {n_reused} of them complete before{failed}", outcome.fitted.len() + n_failed);
         runs::print_best_first(&store, &sweep.experiment)?;
         let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
@@ -253,6 +266,9 @@ impl SweepArguments {
         }
         if let Some(path) = &self.json {
             report::write_figures(path, done.name(), &done.summary()?, &sweep.published)?;
+        }
+        if n_failed > 0 {
+            return Ok(ExitCode::from(RUNS_FAILED));
         }
         Ok(ExitCode::SUCCESS)
     }

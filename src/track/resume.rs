@@ -4,6 +4,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::life::{Owner, take_up};
+use super::run::DIVERGED;
 use super::{Store, metrics};
 use crate::error::Result;
 
@@ -17,6 +18,21 @@ impl Store {
                 .prepare(sql)?
                 .query_map(params![experiment, config], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
+        })
+    }
+
+    /// The latest failed run of the same configuration that diverged: its key and name, the epoch, and why it failed.
+    pub(super) fn diverged_run(
+        &self,
+        experiment: i64,
+        config: &str,
+    ) -> Result<Option<(i64, String, String, String)>> {
+        self.read("looking up a run", |connection| {
+            let sql = "SELECT runs.id, runs.name, tags.value, coalesce(runs.error, '') FROM runs
+                       JOIN tags ON tags.run = runs.id AND tags.name = ?
+                       WHERE experiment = ? AND config = ? AND status = 'failed' ORDER BY runs.id DESC LIMIT 1";
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            connection.query_row(sql, params![DIVERGED, experiment, config], row).optional()
         })
     }
 
@@ -36,6 +52,7 @@ impl Store {
             if !transaction.prepare(is_over)?.exists([run])? || take_up(transaction, run)? != Owner::This {
                 return Ok(false);
             }
+            transaction.execute("DELETE FROM tags WHERE run = ? AND name = ?", params![run, DIVERGED])?;
             transaction
                 .execute("DELETE FROM selections WHERE run = ? AND epoch > ?", params![run, last_step])?;
             let series: Vec<i64> = transaction

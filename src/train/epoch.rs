@@ -15,7 +15,10 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
 use crate::ops;
-use crate::select::{Batch, Epoch, LastLayer, last_layer};
+use crate::select::{BatchIndices, Epoch, LastLayer, last_layer};
+
+/// A mean loss of this many times what a model has that knows nothing is no loss to go on from, even if it is finite.
+const EXPLODED: f64 = 1e3;
 
 /// Everything that makes a training step what it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -62,6 +65,8 @@ pub(super) struct Course {
     step: Step,
     loss: Loss,
     optimizer: Optimizer,
+    /// The loss of who always says the same: ln C, or the variance of standardised targets.
+    loss_of_ignorance: f64,
     seed: u64,
     n_steps_done: u64,
     n_steps: u64,
@@ -82,7 +87,29 @@ impl Course {
         step.check(task)?;
         let loss = Loss::of(task, step.label_smoothing)?;
         let optimizer = Optimizer::new(step.sgd, variables);
-        Ok(Self { step, loss, optimizer, seed, n_steps_done: 0, n_steps })
+        let loss_of_ignorance = match task {
+            Task::Classification { n_classes } => (n_classes.max(2) as f64).ln(),
+            Task::Regression => 1.0,
+        };
+        Ok(Self { step, loss, optimizer, loss_of_ignorance, seed, n_steps_done: 0, n_steps })
+    }
+
+    /// Whether the training is still one, behind the epoch numbered `epoch`, which trained on this share of the samples.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if the mean loss is not finite, or so high that nothing was learnt, only blown up.
+    pub(super) fn check(&self, score: &Score, share: f64, epoch: usize) -> Result<()> {
+        // A strategy may choose the samples of the highest loss: of a small share, the mean may be that much higher.
+        let limit = EXPLODED * self.loss_of_ignorance / share.clamp(f64::MIN_POSITIVE, 1.0);
+        if score.loss.is_finite() && score.loss <= limit {
+            return Ok(());
+        }
+        let what = if score.loss.is_finite() {
+            format!("the training loss is {:.3e}, where a model that knows nothing has {:.3}", score.loss, self.loss_of_ignorance)
+        } else {
+            format!("the training loss is {}", score.loss)
+        };
+        Err(diverged(what, epoch))
     }
 
     /// What a checkpoint must keep beside the model's variables: steps done, and the optimiser's tensors by name.
@@ -106,7 +133,7 @@ impl Course {
     fn losses(
         &self,
         epoch: &mut Epoch<'_>,
-        batch: &Batch,
+        batch: &BatchIndices,
         outputs: &Tensor,
         labels: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
@@ -138,7 +165,7 @@ impl Course {
         let mut loss_sum = Tensor::zeros([], (Kind::Float, device));
         let mut n_correct = Tensor::zeros([], (Kind::Int64, device));
         let classes = matches!(self.loss, Loss::CrossEntropy { .. });
-        while let Some(batch) = epoch.next_batch()? {
+        while let Some(batch) = epoch.next_indices()? {
             interrupt::check()?;
             let indices = &batch.indices;
             let examples = epoch.examples();
@@ -195,6 +222,11 @@ impl Course {
             selection_secs: epoch.selection_secs,
         })
     }
+}
+
+/// That the training is lost.
+pub(super) fn diverged(what: String, epoch: usize) -> Error {
+    Error::Diverged { what, epoch, advice: "a lower learning rate usually helps".to_owned() }
 }
 
 /// What came of an epoch.

@@ -14,7 +14,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::{self, RunProgress};
-use crate::track::{Experiment, Run};
+use crate::track::{DivergedRun, Experiment, Run};
 
 /// libtorch's generator belongs to the process: trainings on other threads wait while weights are drawn.
 static DRAWING: Mutex<()> = Mutex::new(());
@@ -26,13 +26,26 @@ impl Trainer {
     /// time, everything counted).
     ///
     /// In an experiment opened by [`Experiment::resume`], a training that is complete is not done again, and one that was
-    /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`].
+    /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`]. One that diverged is
+    /// not tried again, as it would diverge again: see [`Trainer::retry_diverged`].
     ///
     /// # Errors
     /// [`Error::Argument`] before anything is stored, for a configuration that cannot be trained; [`Error::BadFile`] for
-    /// a checkpoint that cannot be used. After that the run is stored as stopped for [`Error::Interrupted`], as failed for
+    /// a checkpoint that cannot be used; [`Error::Diverged`] for a loss that is not finite or explodes, or for a run of
+    /// these settings that diverged before. After that the run is stored as stopped for [`Error::Interrupted`], as failed for
     /// any other error, with all metrics until then.
     pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
+        self.attempt(data, experiment, &mut Attempt::default())
+    }
+
+    /// As [`Trainer::fit`]; `attempt` says how far it came, also where it ends with a panic.
+    pub(super) fn attempt(
+        &self,
+        data: &Splits,
+        experiment: &Experiment,
+        attempt: &mut Attempt,
+    ) -> Result<Fitted> {
+        attempt.run = self.run_name();
         let _call = interrupt::enter();
         self.check(data)?;
         if let Some(threads) = self.threads {
@@ -45,10 +58,20 @@ impl Trainer {
         if let Some(run) = experiment.completed_run(&config)? {
             return self.reused(experiment, &run);
         }
+        let diverged = experiment.diverged_run(&config)?;
+        if let Some(before) = diverged.as_ref().filter(|_| !self.retry_diverged) {
+            *attempt = Attempt { run: before.run.name().to_owned(), failed_before: true };
+            return Err(self.diverged_before(experiment, before));
+        }
+        let again = |before: DivergedRun| experiment.reopen(&before.run, 0).transpose();
         let (run, checkpoint) = match resumable(experiment, &config)? {
             Some((run, checkpoint)) => (run, Some(checkpoint)),
-            None => (experiment.start(&self.run_name(), Some(&config), &parameters)?, None),
+            None => match diverged.and_then(again).transpose()? {
+                Some(run) => (run, None),
+                None => (experiment.start(&self.run_name(), Some(&config), &parameters)?, None),
+            },
         };
+        attempt.run = run.name().to_owned();
         let mut progress = RunProgress {
             experiment: run.experiment().to_owned(),
             run: run.name().to_owned(),
@@ -168,13 +191,7 @@ impl Trainer {
             progress.validation_accuracy = validation_accuracy;
             progress.images_per_sec = Some(n_samples as f64 / train_secs.max(f64::MIN_POSITIVE));
             progress::tell(|listener| listener.run(progress));
-            if !score.loss.is_finite() {
-                return Err(Error::Diverged {
-                    what: format!("the training loss is {}", score.loss),
-                    epoch: number,
-                    advice: "a lower learning rate usually helps".to_owned(),
-                });
-            }
+            course.check(&score, n_samples as f64 / train.len() as f64, number)?;
             at.epoch = number;
             at.train_secs += train_secs;
             at.selection_secs += selection_secs;
@@ -216,6 +233,27 @@ impl Trainer {
         })
     }
 
+    /// What is to be said of a run of these settings that diverged before.
+    fn diverged_before(&self, experiment: &Experiment, before: &DivergedRun) -> Error {
+        let progress = RunProgress {
+            experiment: experiment.name().to_owned(),
+            run: before.run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
+            epoch: before.epoch,
+            epochs: self.select.plan(self.epochs).n_epochs(),
+            ..Default::default()
+        };
+        progress::tell(|listener| listener.run_ended(&progress, "diverged before"));
+        Error::Diverged {
+            what: format!("run '{}' diverged before ({}),", before.run.name(), before.error),
+            epoch: before.epoch,
+            advice: "with these settings it would do so again, and was not tried; Trainer::retry_diverged or `glisten sweep \
+                     --retry-diverged` tries"
+                .to_owned(),
+        }
+    }
+
     fn reused(&self, experiment: &Experiment, run: &Run) -> Result<Fitted> {
         let records = experiment.store().run_records(Some(experiment.name()))?;
         let record = records.into_iter().find(|record| record.name == run.name());
@@ -245,6 +283,15 @@ impl Trainer {
             model: None,
         })
     }
+}
+
+/// How far a training came.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// The run's name, as far as it was given one.
+    pub(super) run: String,
+    /// Whether nothing was trained because a run of these settings diverged before.
+    pub(super) failed_before: bool,
 }
 
 /// As "epoch 3 of 20: train:loss 0.5231, validation:accuracy 0.8740, epoch:seconds 1.204".

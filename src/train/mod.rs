@@ -21,5 +21,5 @@ pub use glister_options::{GlisterFor, GlisterOptions, GreedyName, ScopeName};
 pub use optimizer::Sgd;
 pub use precision::{PRECISIONS, Precision};
 pub use schedule::{SCHEDULES, Schedule};
-pub use sweep::Sweep;
+pub use sweep::{FailedRun, Sweep, SweepOutcome};
 pub use trainer::Trainer;

@@ -30,6 +30,7 @@ pub struct Trainer {
     pub(super) keep_model: bool,
     pub(super) keep_selections: Option<bool>,
     pub(super) threads: Option<usize>,
+    pub(super) retry_diverged: bool,
 }
 
 /// More threads than any machine has cores are a slip.
@@ -58,6 +59,7 @@ impl Trainer {
             keep_model: false,
             keep_selections: None,
             threads: None,
+            retry_diverged: false,
         }
     }
 
@@ -168,6 +170,15 @@ impl Trainer {
     #[must_use]
     pub fn checkpoint_every(mut self, epochs: usize) -> Self {
         self.checkpoint_every = epochs;
+        self
+    }
+
+    /// Trains although a run with these settings diverged in an experiment that was opened by
+    /// [`Experiment::resume`](crate::track::Experiment::resume), in the same run again. By default that is an error: one seed
+    /// gives one result.
+    #[must_use]
+    pub fn retry_diverged(mut self, retry: bool) -> Self {
+        self.retry_diverged = retry;
         self
     }
 
