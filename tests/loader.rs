@@ -121,7 +121,7 @@ fn the_cheap_mode_chooses_by_what_training_saw_and_draws_what_it_never_saw() {
     while let Some(batch) = epoch.next().transpose().unwrap() {
         let features = model.features(&batch.inputs, true);
         let logits = model.logits(&features);
-        epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
+        let _ = epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
     }
     // As the model did not learn, what was noted is what a pass gives, so the picks must be those of a pass.
     let cheap = loader.epoch(model.as_ref()).unwrap().selection.take().unwrap();
@@ -145,7 +145,7 @@ fn the_cheap_mode_chooses_by_what_training_saw_and_draws_what_it_never_saw() {
     while let Some(batch) = epoch.next().transpose().unwrap() {
         let features = model.features(&batch.inputs, true);
         let logits = model.logits(&features);
-        epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
+        let _ = epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
     }
     let second = loader.epoch(model.as_ref()).unwrap().selection.take().unwrap();
     let first = to_vec(&first.indices);

@@ -25,6 +25,7 @@ mod notebook; // the example notebook through the kernel, with nbclient
 mod operators; // own operators against libtorch's, value and gradient
 mod own_loop; // a training loop of one's own: batches, weights, what a strategy is told
 mod pipeline; // fit, store, analytics: one seed one result
+mod regression; // targets of any scale, predictions on it, models of before
 mod report; // reports of several experiments, what was chosen, every option of `glisten report`
 mod report_in_browser; // the report in headless Chromium
 mod runs; // started, loaded, marked, deleted; the files kept with them

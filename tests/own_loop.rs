@@ -99,7 +99,8 @@ fn the_weights_of_a_selection_come_with_its_samples() {
     for select in [Select::grad_match(0.25).select_every(1), Select::info_batch(0.5)] {
         let (variables, model) = lenet(&data);
         let mut sgd = nn::sgd(0.9, 0.0, 0.0, true).build(&variables, 0.01).unwrap();
-        let mut loader = select.loader(&data.train, &data.validation).unwrap().epochs(8).batch_size(32).seed(3);
+        let mut loader =
+            select.loader(&data.train, &data.validation).unwrap().epochs(8).batch_size(32).seed(3);
         let mut n_weighed = 0;
         for _ in 0..4 {
             let mut epoch = loader.epoch(model.as_ref()).unwrap();
@@ -162,7 +163,9 @@ fn a_strategy_that_was_not_told_what_its_steps_saw_says_so_at_the_next_epoch() {
         go_through(&mut single, model.as_ref(), |_| false).unwrap();
         assert!(single.epoch(model.as_ref()).is_err(), "{select}");
     }
-    for select in [Select::full(), Select::fresh_random(0.25), Select::glister(0.25), Select::hardest_half(0.25)] {
+    for select in
+        [Select::full(), Select::fresh_random(0.25), Select::glister(0.25), Select::hardest_half(0.25)]
+    {
         let mut loader = select.loader(&data.train, &data.validation).unwrap();
         for _ in 0..2 {
             go_through(&mut loader, model.as_ref(), |_| false).unwrap();

@@ -164,16 +164,18 @@ fn wrong_labels_are_counted_held_back_and_corrected_for() {
     let batch = BatchIndices { indices: Tensor::from_slice(&[0_i64, 1]), weights: None };
     let weights = Vec::<f32>::try_from(epoch.weights(&batch, &losses).unwrap()).unwrap();
     assert!(weights[0] > 0.9 && weights[1] < 0.3, "{weights:?}");
-    // As one who only tells what his step saw is told it, too.
+    // One who only tells what his step saw is handed the same weights.
     let batch = epoch.next().unwrap().unwrap();
     let probabilities: Vec<f32> = to_vec(&batch.indices).into_iter().map(seen).collect();
-    let logits = logits(&batch.labels, &probabilities, n_classes);
     let features = Tensor::ones([probabilities.len() as i64, 4], (Kind::Float, Device::Cpu));
-    let stats = BatchStats { features: &features, logits: &logits };
-    let weights = Vec::<f32>::try_from(epoch.observe(&batch, &stats).unwrap()).unwrap();
-    for (weight, p) in weights.into_iter().zip(probabilities) {
-        assert!(if p >= 0.9 { weight > 0.9 } else { weight < 0.6 }, "{weight} at {p}");
-    }
+    let stats = BatchStats { features: &features, logits: &logits(&batch.labels, &probabilities, n_classes) };
+    let weights = epoch.observe(&batch, &stats).unwrap();
+    let given =
+        BatchIndices { indices: batch.indices.shallow_clone(), weights: Some(batch.weights.shallow_clone()) };
+    let expected = epoch.weights(&given, &-Tensor::from_slice(&probabilities).log()).unwrap();
+    assert!((&weights - expected).abs().max().double_value(&[]) < 1e-3, "{weights:?}");
+    let of_doubted = weights.double_value(&[probabilities.iter().position(|p| *p < 0.1).unwrap() as i64]);
+    assert!(of_doubted < 0.5 * batch.weights.max().double_value(&[]), "{of_doubted}");
 
     // What the evidence says of each sample: those with a wrong label pull the other way.
     let table = evidence.to_dataframe().unwrap();

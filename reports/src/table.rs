@@ -111,9 +111,7 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
         };
         let is_diverged = status == "failed" && cell(&diverged, row).is_some();
         // It ended early, and has no figures that could be set beside those of others but that it came to nothing.
-        let positive = |column, row| {
-            finite(column, row).filter(|&value: &f64| value >= 0.0 && !is_diverged)
-        };
+        let positive = |column, row| finite(column, row).filter(|&value: &f64| value >= 0.0 && !is_diverged);
         Run {
             name: cell(&names, row).unwrap_or_else(|| format!("row {}", row + 1)),
             experiment: cell(&experiments, row),

@@ -112,10 +112,16 @@ fn runs_that_diverged_count_as_the_worst_and_other_failed_ones_do_not() {
     close(glister.training_seconds.unwrap(), 6.0);
     assert_eq!(glister.n_without_selection_seconds, 0);
     close(row(&summary, "fresh-random", 0.3).accuracy.unwrap().mean, (0.87 + 0.88) / 2.0);
-    assert_eq!((summary.n_completed, summary.diverged.as_slice()), (7, ["glister-0.3-1".to_owned()].as_slice()));
+    assert_eq!(
+        (summary.n_completed, summary.diverged.as_slice()),
+        (7, ["glister-0.3-1".to_owned()].as_slice())
+    );
     let caveats = summary.caveats.join("\n");
     assert!(caveats.contains("1 run is not completed (1 failed), and not in the figures."), "{caveats}");
-    assert!(caveats.contains("1 run diverged (glister-0.3-1): it counts with a test accuracy of 0"), "{caveats}");
+    assert!(
+        caveats.contains("1 run diverged (glister-0.3-1): it counts with a test accuracy of 0"),
+        "{caveats}"
+    );
 
     // The mark alone is none: the run was taken up again, and completed.
     let again = summarize(&runs_with(&CELLS, &["completed"; 9], &diverged)).unwrap();

@@ -82,7 +82,7 @@ pub(super) struct TrainArguments {
     /// The share of each target that is spread over all classes, from 0 up to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     label_smoothing: f64,
-    /// Scale the gradients of a step down to this global norm
+    /// Scale the gradients of a step down to this global norm: 1 if not given, 0 for not at all
     #[arg(long, value_name = "NORM")]
     clip_grad_norm: Option<f64>,
     /// Threads to compute with on the CPU
@@ -178,6 +178,14 @@ impl TrainArguments {
         println!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
         if let Some(accuracy) = fitted.test_accuracy {
             println!("test accuracy {:.2} %", 100.0 * accuracy);
+        }
+        for (part, score) in [
+            ("validation", fitted.validation_rmse.zip(fitted.validation_r2)),
+            ("test", fitted.test_rmse.zip(fitted.test_r2)),
+        ] {
+            if let Some((rmse, r2)) = score {
+                println!("{part} RMSE {rmse:.6}, R² {r2:.4}");
+            }
         }
         println!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
         Ok(ExitCode::SUCCESS)

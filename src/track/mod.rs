@@ -21,8 +21,8 @@ mod store;
 
 pub use artifact::{ArtifactRecord, ConfusionMatrix};
 pub use current::{EXPERIMENT_VARIABLE, RUN_VARIABLE, load_run, unique_name_from_base};
-pub use experiment::Experiment;
 pub(crate) use experiment::DivergedRun;
+pub use experiment::Experiment;
 pub use import::ImportedRun;
 pub use parameter::Parameter;
 pub use record::{ExperimentRecord, LogLine, MetricPoint, RunRecord};

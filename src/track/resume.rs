@@ -28,10 +28,18 @@ impl Store {
         config: &str,
     ) -> Result<Option<(i64, String, String, String)>> {
         self.read("looking up a run", |connection| {
+            // Runs of before the tag was set are known by their error: "… at epoch 3: a lower learning rate usually helps".
             let sql = "SELECT runs.id, runs.name, tags.value, coalesce(runs.error, '') FROM runs
-                       JOIN tags ON tags.run = runs.id AND tags.name = ?
-                       WHERE experiment = ? AND config = ? AND status = 'failed' ORDER BY runs.id DESC LIMIT 1";
-            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                       LEFT JOIN tags ON tags.run = runs.id AND tags.name = ?
+                       WHERE experiment = ? AND config = ? AND status = 'failed'
+                       AND (tags.value IS NOT NULL OR error LIKE '% at epoch %: a lower learning rate usually helps')
+                       ORDER BY runs.id DESC LIMIT 1";
+            let row = |row: &rusqlite::Row<'_>| {
+                let (epoch, error): (Option<String>, String) = (row.get(2)?, row.get(3)?);
+                let in_error = || error.rsplit_once(" at epoch ")?.1.split(':').next().map(str::to_owned);
+                let epoch = epoch.or_else(in_error).unwrap_or_default();
+                Ok((row.get(0)?, row.get(1)?, epoch, error))
+            };
             connection.query_row(sql, params![DIVERGED, experiment, config], row).optional()
         })
     }

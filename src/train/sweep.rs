@@ -64,7 +64,7 @@ pub struct Sweep {
     /// The share of each target that is spread over all classes, in [0, 1).
     #[serde(default, skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
-    /// The global norm that the gradients of a step are scaled down to.
+    /// The global norm that the gradients of a step are scaled down to: 1 if not given, 0 for no clipping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_grad_norm: Option<f64>,
     /// Threads that libtorch computes with on the CPU.
@@ -145,7 +145,7 @@ impl Sweep {
             augment: self.augment,
             precision: self.precision,
             label_smoothing: self.label_smoothing,
-            clip_grad_norm: self.clip_grad_norm,
+            ..Step::default().clipped(self.clip_grad_norm)
         };
         // Of the data nothing is known yet; whether these suit a regression is seen before its first run.
         step.check(Task::Classification { n_classes: 2 })?;
@@ -352,5 +352,50 @@ struct Shown(SweepProgress);
 impl Drop for Shown {
     fn drop(&mut self) {
         progress::tell(|listener| listener.sweep_ended(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor, nn};
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::model::{Architecture, LogisticRegression, Model};
+    use crate::track::Status;
+
+    struct Panics;
+
+    impl Architecture for Panics {
+        fn name(&self) -> &str {
+            "panics"
+        }
+
+        fn build(&self, _: &nn::Path<'_>) -> Box<dyn Model> {
+            panic!("no such layer")
+        }
+    }
+
+    /// libtorch's errors in a model's forward pass are panics.
+    #[test]
+    fn a_panic_ends_one_run_and_not_the_sweep() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("runs.db")).unwrap();
+        let study = Experiment::resume_in(&store, "sweep").unwrap();
+        let inputs = Tensor::rand([40, 2], (Kind::Float, Device::Cpu));
+        let labels = inputs.select(1, 0).gt(0.5).to_kind(Kind::Int64);
+        let data = Dataset::from_tensors("halves", inputs, labels).unwrap().split(Split::default()).unwrap();
+        let mut outcome = SweepOutcome::default();
+        outcome.take(&Trainer::new(Panics).seed(1), &data, &study).unwrap();
+        outcome.take(&Trainer::new(LogisticRegression::for_data(&data)).epochs(1), &data, &study).unwrap();
+        assert_eq!(outcome.fitted.len(), 1);
+        let [failed] = &outcome.failed[..] else { panic!("{outcome:?}") };
+        assert_eq!((failed.run.as_str(), failed.before), ("full seed 1", false));
+        assert_eq!(outcome.failures(), "1 of 2 runs failed:\n  full seed 1: a panic ended it: no such layer");
+        let status: Vec<Status> = store.run_records(None).unwrap().iter().map(|run| run.status).collect();
+        assert_eq!(status, [Status::Failed, Status::Completed]);
+        // What other runs would meet as well is no matter of one.
+        let error = outcome.take(&Trainer::new(LogisticRegression::for_data(&data)).epochs(0), &data, &study);
+        assert!(matches!(error, Err(Error::Argument { .. })));
     }
 }
