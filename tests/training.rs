@@ -140,7 +140,12 @@ fn settings_out_of_range_are_refused_before_anything_is_stored() {
     let trainer = || Trainer::new(LeNet::for_data(&data));
     for (trainer, expected) in [
         (trainer().label_smoothing(1.0), "label_smoothing: expected"),
-        (trainer().clip_grad_norm(0.0), "clip_grad_norm: expected a positive number, got 0"),
+        (
+            trainer().clip_grad_norm(-0.5),
+            "clip_grad_norm: expected a positive number, or 0 for no clipping, got -0.5",
+        ),
+        (trainer().clip_grad_norm(f64::NAN), "clip_grad_norm: expected a positive number"),
+        (trainer().clip_grad_norm(f64::INFINITY), "clip_grad_norm: expected a positive number"),
         (
             trainer().augment(Augment { crop_padding: -1, flip: false }),
             "crop_padding: expected 0 to 64 pixels, got -1",

@@ -296,11 +296,13 @@ impl Trainer {
             ..Default::default()
         };
         progress::tell(|listener| listener.run_ended(&progress, "diverged before"));
+        // As it is stored: "the training loss is NaN at epoch 3: a lower learning rate usually helps".
+        let cause = before.error.rsplit_once(" at epoch ").map_or(before.error.as_str(), |(cause, _)| cause);
         Error::Diverged {
-            what: format!("run '{}' diverged before ({}),", before.run.name(), before.error),
+            what: format!("run '{}' diverged before: {cause}", before.run.name()),
             epoch: before.epoch,
-            advice: "with these settings it would do so again, and was not tried; Trainer::retry_diverged or `glisten sweep \
-                     --retry-diverged` tries"
+            advice: "with these settings it would do so again, and was not tried; a lower learning rate usually helps \
+                     (Trainer::retry_diverged or `glisten sweep --retry-diverged` tries all the same)"
                 .to_owned(),
         }
     }
