@@ -1,8 +1,11 @@
 //! Sorting a table of runs by a metric, under the names that people know from other trackers.
 
-use polars::prelude::{DataFrame, SortMultipleOptions};
+use polars::prelude::{ChunkCompareEq, DataFrame, SortMultipleOptions};
 
 use crate::error::{Error, Result};
+
+/// The mark of a run that diverged; one that was taken up again and completed is none.
+const DIVERGED: &str = "tags.diverged";
 
 /// What can be done with a table of runs, beside all that Polars does.
 pub trait RunsExt {
@@ -19,7 +22,8 @@ pub trait RunsExt {
     /// [`Error::NotFound`] for a column that is not there, naming the nearest one.
     fn column_named(&self, asked: &str) -> Result<String>;
 
-    /// Sorts so that the best run comes first: by the lowest value for losses and seconds, else by the highest.
+    /// Sorts so that the best run comes first: by the lowest value for losses, errors (`rmse`) and seconds, else by the
+    /// highest. Runs that diverged come last, whatever they had reached before.
     ///
     /// # Errors
     /// As [`RunsExt::sort_by`].
@@ -37,7 +41,13 @@ impl RunsExt for DataFrame {
 
     fn best_first(&self, column: &str) -> Result<DataFrame> {
         let metric = column.rsplit_once('.').map_or(column, |(metric, _)| metric).to_lowercase();
-        sort(self, column, !(metric.ends_with("loss") || metric.ends_with(":seconds")))
+        let lowest = ["loss", "rmse", ":seconds"].iter().any(|end| metric.ends_with(end));
+        let sorted = sort(self, column, !lowest)?;
+        let (Ok(marks), Ok(status)) = (sorted.column(DIVERGED), sorted.column("status")) else {
+            return Ok(sorted);
+        };
+        let is_diverged = marks.is_not_null() & status.str()?.equal("failed");
+        Ok(sorted.filter(&!&is_diverged)?.vstack(&sorted.filter(&is_diverged)?)?)
     }
 }
 

@@ -10,6 +10,9 @@ use super::{Parameter, SelectionRecord, Store};
 use crate::error::{Error, Result};
 use crate::select::Selection;
 
+/// The tag of a run that diverged; its value is the epoch, counted from 1.
+pub(super) const DIVERGED: &str = "diverged";
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -259,12 +262,19 @@ impl Run {
         self.0.end(Status::Failed, Some(error))
     }
 
-    /// Ends the run as stopped where `error` is [`Error::Interrupted`], else as failed with `error`'s text.
+    /// Ends the run as stopped where `error` is [`Error::Interrupted`], else as failed with `error`'s text. One that diverged
+    /// ([`Error::Diverged`]) is marked with the tag `diverged`, the epoch: reports and [`RunsExt::best_first`] count it as the
+    /// worst.
+    ///
+    /// [`RunsExt::best_first`]: crate::analytics::RunsExt::best_first
     ///
     /// # Errors
     /// [`Error::Store`] if the file cannot be written.
     pub fn end_with(&self, error: &Error) -> Result<Status> {
         let status = if matches!(error, Error::Interrupted(_)) { Status::Stopped } else { Status::Failed };
+        if let Error::Diverged { epoch, .. } = error {
+            self.set_tag(DIVERGED, &epoch.to_string())?;
+        }
         self.0.end(status, Some(&error.to_string()))?;
         Ok(status)
     }

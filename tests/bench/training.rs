@@ -62,6 +62,7 @@ fn speed(
         .precision(precision)
         .batch_size(batch)
         .epochs(epochs + 1)
+        .clip_grad_norm(0.0)
         .seed(SEED);
     if model != "lenet" {
         trainer = trainer.augment(Augment::crop_and_flip());
@@ -105,6 +106,7 @@ fn curve(folder: &Path) -> Result<serde_json::Value> {
     let trainer = Trainer::new(architecture)
         .device(Device::Cpu)
         .epochs(CURVE_EPOCHS)
+        .clip_grad_norm(0.0)
         .seed(SEED)
         .learning_rate(CURVE_RATE);
     Ok(json!({ "losses": by_epoch(&trainer, &data, "train:loss")? }))
