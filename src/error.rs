@@ -36,6 +36,20 @@ pub enum Error {
         /// What was given.
         got: String,
     },
+    /// Reading something would take more memory, or disk, than there is.
+    #[error("{what} needs {needed} of {resource}, but {free} of it is free here: {advice}")]
+    TooLarge {
+        /// What needs it, mostly a file.
+        what: String,
+        /// How much, as "8.4 GB".
+        needed: String,
+        /// "memory" or "disk".
+        resource: &'static str,
+        /// How much there is.
+        free: String,
+        /// What to do.
+        advice: String,
+    },
     /// A data set is neither in the cache nor to be had from any of its sources.
     #[error("{dataset} could not be fetched; tried in turn:\n{attempts}\n{advice}")]
     Fetch {
@@ -131,6 +145,16 @@ impl Error {
         got: impl std::fmt::Display,
     ) -> Self {
         Self::Argument { name: name.into(), expected: expected.into(), got: got.to_string() }
+    }
+}
+
+/// A number of bytes as people say it: "8.4 GB".
+pub(crate) fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
     }
 }
 

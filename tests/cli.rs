@@ -256,7 +256,7 @@ fn a_sweep_of_the_study_writes_its_report_and_figures_and_goes_on_where_it_was()
     assert_eq!(code, Some(0), "{errors}");
     assert!(text.contains("of 10000 samples") && text.contains("Ankle boot"), "{text}");
     let csv = std::fs::read_to_string(folder.path().join("predictions.csv")).unwrap();
-    assert!(csv.starts_with("class,probability,") && csv.lines().count() == 10_001);
+    assert!(csv.starts_with("row,label,class,probability,") && csv.lines().count() == 10_001);
     let (_, errors, code) =
         run(glisten().current_dir(folder.path()).args(["predict", "study.json", "mnist"]));
     assert_eq!(code, Some(1));

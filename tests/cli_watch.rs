@@ -218,6 +218,69 @@ fn a_watched_run_is_drawn_as_it_goes_on_and_the_terminal_is_given_back() {
     assert_eq!(text.matches(CLOSED).count(), 1);
 }
 
+/// tmux, as most terminals, keeps the cursor on the last column behind a line as wide as it: what is erased from there on is
+/// the line's last character.
+#[test]
+fn in_tmux_no_line_loses_its_last_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let (study, _run) = study(folder.path());
+    for name in ["first", "second"] {
+        let run = study.start_run(name).unwrap();
+        epoch(&run, 1, 0.5);
+        run.complete().unwrap();
+    }
+    let socket = folder.path().join("tmux");
+    let tmux = |arguments: &[&str]| {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(&socket).args(["-f", "/dev/null"]).args(arguments).env_remove("TMUX");
+        command.output()
+    };
+    // As high as what is drawn, and higher.
+    for (rows, session) in [("24", "high"), ("8", "low")] {
+        let start = [
+            "start-server",
+            ";",
+            "set-option",
+            "-g",
+            "status",
+            "off",
+            ";",
+            "new-session",
+            "-d",
+            "-s",
+            session,
+        ];
+        let size = ["-x", "70", "-y", rows, "-c", folder.path().to_str().unwrap()];
+        let glisten = ["env", "OMP_NUM_THREADS=1", env!("CARGO_BIN_EXE_glisten"), "watch", "study"];
+        match tmux(&[&start[..], &size, &glisten].concat()) {
+            Err(_) => {
+                return super::support::skipped("in_tmux_no_line_loses_its_last_column", "no tmux here");
+            }
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pane = loop {
+            let pane = tmux(&["capture-pane", "-p", "-t", session]).unwrap().stdout;
+            let pane = String::from_utf8(pane).unwrap();
+            if pane.contains("1/4 epochs") && pane.contains("completed") {
+                break pane;
+            }
+            assert!(Instant::now() < deadline, "nothing is drawn: {pane}");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let _ = tmux(&["kill-session", "-t", session]);
+        let ended: Vec<&str> = pane.lines().filter(|line| line.starts_with("completed")).collect();
+        assert!(!ended.is_empty(), "{pane}");
+        for line in ended {
+            // The seconds that it took end the line, in the last column.
+            let clock = line.rsplit(' ').next().unwrap().split(':').map(str::len).collect::<Vec<_>>();
+            assert_eq!((line.chars().count(), clock), (70, vec![1, 2]), "{line:?} in\n{pane}");
+        }
+        assert!(pane.lines().next().unwrap().contains("study"), "{pane}");
+    }
+    let _ = tmux(&["kill-server"]);
+}
+
 #[test]
 fn ctrl_c_q_and_a_signal_end_the_view_and_give_the_terminal_back() {
     let folder = tempfile::tempdir().unwrap();

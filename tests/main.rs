@@ -8,13 +8,17 @@ mod charts; // any columns as charts
 mod checkpoint; // killed at any moment, resumed, and checkpoints that cannot be written or used
 mod cli; // the `glisten` program as its users call it
 mod cli_runs; // `glisten runs` and `glisten logs`: every format, filters, following another process
+mod cli_train_predict; // `glisten train` and `glisten predict` on tables, folders and arrays
 mod cli_watch; // `glisten watch` and `glisten runs --follow` on a terminal
 mod data_fetch; // fetching, and every way it can go wrong
 mod data_files; // reading and fetching data sets, and ten kinds of broken files
+mod data_fuzz; // every reader against mutated files
+mod data_hostile; // bombs, and files that are no files
 mod data_images; // folders of images, NumPy arrays, CIFAR-100 and EMNIST
 mod data_options; // class imbalance, label noise, and data sets as sweep files name them
 mod data_splits; // train, validation and test
 mod data_tables; // tables: CSV, Parquet, dataframes
+mod data_types; // Parquet columns of every type
 mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
 mod gpu; // what computes on a GPU, where there is one
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on

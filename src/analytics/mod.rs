@@ -13,7 +13,7 @@ mod sort;
 pub use charts::{Chart, ChartExt};
 pub use query::{ExperimentAnalytics, SortOrder};
 pub use search::{IntoSearch, Operator, Search};
-pub use sort::RunsExt;
+pub use sort::{RunsExt, lowest_is_best};
 
 use polars::prelude::DataFrame;
 

@@ -22,8 +22,8 @@ pub trait RunsExt {
     /// [`Error::NotFound`] for a column that is not there, naming the nearest one.
     fn column_named(&self, asked: &str) -> Result<String>;
 
-    /// Sorts so that the best run comes first: by the lowest value for losses, errors (`rmse`) and seconds, else by the
-    /// highest. Runs that diverged come last, whatever they had reached before.
+    /// Sorts so that the best run comes first: by the lowest value where [`lowest_is_best`], else by the highest. Runs that
+    /// diverged come last, whatever they had reached before.
     ///
     /// # Errors
     /// As [`RunsExt::sort_by`].
@@ -40,15 +40,62 @@ impl RunsExt for DataFrame {
     }
 
     fn best_first(&self, column: &str) -> Result<DataFrame> {
-        let metric = column.rsplit_once('.').map_or(column, |(metric, _)| metric).to_lowercase();
-        let lowest = ["loss", "rmse", ":seconds"].iter().any(|end| metric.ends_with(end));
-        let sorted = sort(self, column, !lowest)?;
+        let sorted = sort(self, column, !lowest_is_best(column))?;
         let (Ok(marks), Ok(status)) = (sorted.column(DIVERGED), sorted.column("status")) else {
             return Ok(sorted);
         };
         let is_diverged = marks.is_not_null() & status.str()?.equal("failed");
         Ok(sorted.filter(&!&is_diverged)?.vstack(&sorted.filter(&is_diverged)?)?)
     }
+}
+
+/// Words in the name of a metric of which less is better.
+const LOWER_IS_BETTER: [&str; 32] = [
+    "loss",
+    "losses",
+    "error",
+    "errors",
+    "err",
+    "rmse",
+    "rmsle",
+    "mse",
+    "msle",
+    "mae",
+    "mape",
+    "smape",
+    "deviance",
+    "nll",
+    "entropy",
+    "crossentropy",
+    "perplexity",
+    "ppl",
+    "bpc",
+    "brier",
+    "ece",
+    "wer",
+    "cer",
+    "fid",
+    "regret",
+    "seconds",
+    "secs",
+    "time",
+    "duration",
+    "latency",
+    "megabytes",
+    "nonfinite",
+];
+
+/// Whether the best value of a column is its lowest: losses, errors (`validation:error.min`, `rmse`), seconds and memory;
+/// not accuracies, R², AUC and what is a number per second. Names (`run`, `experiment`) are best read from A to Z.
+pub fn lowest_is_best(column: &str) -> bool {
+    let column = column.to_lowercase();
+    let column = column.strip_prefix("metrics.").or(column.strip_prefix("parameters.")).unwrap_or(&column);
+    if ["run", "experiment", "status", "strategy"].contains(&column) {
+        return true;
+    }
+    let mut words = column.split(|c: char| !c.is_alphanumeric());
+    let is_rate = column.contains("_per_") || column.contains("/s");
+    !is_rate && words.any(|word| LOWER_IS_BETTER.contains(&word))
 }
 
 fn sort(runs: &DataFrame, column: &str, descending: bool) -> Result<DataFrame> {
@@ -82,7 +129,43 @@ fn find(runs: &DataFrame, asked: &str) -> Result<String> {
 mod tests {
     use polars::prelude::df;
 
-    use super::RunsExt;
+    use super::{RunsExt, lowest_is_best};
+
+    #[test]
+    fn a_metric_says_by_its_name_which_end_is_the_best() {
+        for lowest in [
+            "validation:error.min",
+            "validation:error_rate.last",
+            "top5_error",
+            "Metrics.Validation:Loss.min",
+            "test:rmse.last",
+            "test:mae",
+            "val_mse.min",
+            "epoch:seconds.avg",
+            "wall_secs",
+            "perplexity.min",
+            "validation:loss.nonfinite",
+            "run",
+        ] {
+            assert!(lowest_is_best(lowest), "{lowest}");
+        }
+        for highest in [
+            "validation:accuracy.max",
+            "test:balanced_accuracy.last",
+            "test:r2.last",
+            "auc",
+            "f1",
+            "images_per_seconds.avg",
+            "lossless_ratio",
+            "fraction",
+            "created",
+            "parameters.epochs",
+        ] {
+            assert!(!lowest_is_best(highest), "{highest}");
+        }
+        let runs = df!("run" => ["a", "b", "c"], "validation:error.min" => [0.3, 0.1, 0.2]).unwrap();
+        assert_eq!(first(&runs.best_first("validation:error.min").unwrap()), "b");
+    }
 
     fn first(runs: &polars::prelude::DataFrame) -> String {
         runs.column("run").unwrap().str().unwrap().get(0).unwrap().to_owned()

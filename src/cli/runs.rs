@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use glisten::Error;
-use glisten::analytics::{ExperimentAnalytics, RunsExt, Search, SortOrder};
+use glisten::analytics::{self, ExperimentAnalytics, RunsExt, Search, SortOrder};
 use glisten::track::{Experiment, Status, Store};
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series, TimeUnit, TimeZone};
 
@@ -52,7 +52,7 @@ pub(super) struct RunsArguments {
     /// Only runs that satisfy the SearchExpression in this file, in SageMaker's JSON
     #[arg(long, value_name = "FILE")]
     search: Option<PathBuf>,
-    /// The column to sort by, best first: the lowest loss or seconds, else the highest; validation:accuracy.max where there
+    /// The column to sort by, best first: the lowest loss, error (also rmse, mae) or seconds, else the highest; validation:accuracy.max where there
     /// is one
     #[arg(long, value_name = "COLUMN")]
     sort_by: Option<String>,
@@ -152,7 +152,7 @@ impl RunsArguments {
     }
 
     fn order(&self, sort_by: &str) -> SortOrder {
-        if self.ascending || (!self.descending && lowest_is_best(sort_by)) {
+        if self.ascending || (!self.descending && analytics::lowest_is_best(sort_by)) {
             SortOrder::Ascending
         } else {
             SortOrder::Descending
@@ -282,16 +282,6 @@ fn change(whole: &Table, shown: &Table, row: usize, is_chosen: bool) -> String {
         parts.push(error);
     }
     parts.join("  ")
-}
-
-/// Whether the best value of a column is its lowest; names are best read from A to Z.
-fn lowest_is_best(column: &str) -> bool {
-    let column = column.to_lowercase();
-    let column = column.strip_prefix("metrics.").or(column.strip_prefix("parameters.")).unwrap_or(&column);
-    let metric = column.rsplit_once('.').map_or(column, |(metric, _)| metric);
-    metric.ends_with("loss")
-        || metric.ends_with(":seconds")
-        || ["run", "experiment", "status", "strategy"].contains(&metric)
 }
 
 /// The columns that a terminal has room for, and behind the status the one sorted by.

@@ -71,10 +71,13 @@ impl Screen {
         let mut text = String::from("\x1b[H");
         for (at, line) in lines.iter().enumerate() {
             text.push_str(if at == 0 { "" } else { "\r\n" });
-            text.push_str(line);
+            // Before the line, not behind it: behind one as wide as the terminal the cursor stands on its last character.
             text.push_str("\x1b[K");
+            text.push_str(line);
         }
-        text.push_str("\x1b[J");
+        if lines.len() < self.drawn_at.0 {
+            text.push_str(if lines.is_empty() { "\x1b[J" } else { "\r\n\x1b[J" });
+        }
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use glisten::data::{DataSpec, Split};
+use glisten::data::{DataSpec, Missing, Split, TableOptions};
 use glisten::select::Select;
 use glisten::track::Experiment;
 use glisten::train::{Augment, Precision, Schedule, Sgd, Sweep, Trainer};
@@ -19,16 +19,29 @@ const RUNS_FAILED: u8 = 3;
 #[command(after_help = "Examples:
   glisten train fashion-mnist                                       # all of the data
   glisten train fashion-mnist --strategy auto --fraction 0.3
-  glisten train mnist --strategy fresh-random --fraction 0.1 --epochs 5 --take 5000")]
+  glisten train mnist --strategy fresh-random --fraction 0.1 --epochs 5 --take 5000
+  glisten train customers.csv --target churned --ignore name,phone --missing median --save churn.safetensors
+  glisten train leaves --resize 64,64                               # a folder with a sub-folder of images for each class")]
 pub(super) struct TrainArguments {
     /// A data set's name (`glisten data fetch --help` lists them), or the path of a folder of images (a sub-folder for each
-    /// class) or of a .csv or .parquet file (with --target)
+    /// class), of a .csv or .parquet file (with --target), of an .npz file, or of an .npy file (with --labels)
     data: String,
     /// The column of a table to learn
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// The model: lenet
-    #[arg(long, default_value = "lenet")]
+    /// Columns of a table to leave out
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// What to do about missing values of a table: error, drop-rows, mean, median or category
+    #[arg(long, value_name = "RULE")]
+    missing: Option<Missing>,
+    /// The labels that belong to an .npy file
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Bring the images of a folder to this height and width
+    #[arg(long, value_name = "HEIGHT,WIDTH", value_delimiter = ',', num_args = 1)]
+    resize: Vec<u32>,
+    #[arg(long, default_value = model::AUTO, help = model_help())]
     model: String,
     /// full, auto (what Glisten advises), glister, fresh-random, fixed-random, weighted-draw, infobatch, hardest-half or
     /// grad-match
@@ -91,7 +104,8 @@ pub(super) struct TrainArguments {
     /// The seed of weights, order and random choices
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Use the first N training samples only
+    /// Use N training samples only: the first of a named data set, else a random sample in which each class keeps its share,
+    /// the same one every time
     #[arg(long, value_name = "N")]
     take: Option<usize>,
     /// auto, cpu, cuda or cuda:INDEX
@@ -132,12 +146,24 @@ impl TrainArguments {
         }
         select = select.remembered(self.remembered);
         let device = device::named(&self.device)?;
-        let mut spec = DataSpec::new(&self.data);
-        if let Some(column) = &self.target {
-            spec = spec.target(column);
+        if self.model != model::AUTO {
+            // Better now than after the data has been read.
+            model::check_name(&self.model)?;
         }
-        let data = spec.load_split(self.take, Split::default())?;
-        let mut trainer = Trainer::of(model::named(&self.model, &data)?)
+        let data = self.data()?.load_split(self.take, Split::default())?;
+        let architecture = model::named(&self.model, &data)?;
+        let chosen = match model::fitting(&data) {
+            (_, why) if self.model == model::AUTO => format!(" (for {why}; --model chooses another)"),
+            _ => String::new(),
+        };
+        println!(
+            "model {}{chosen} on {}: {}, {}",
+            architecture.name(),
+            data.name,
+            data.task(),
+            data.input_shape()
+        );
+        let mut trainer = Trainer::of(architecture)
             .select(select)
             .epochs(self.epochs)
             .batch_size(self.batch_size)
@@ -192,6 +218,39 @@ impl TrainArguments {
     }
 }
 
+impl TrainArguments {
+    /// What to train on.
+    fn data(&self) -> anyhow::Result<DataSpec> {
+        let mut spec = DataSpec::new(&self.data);
+        if let Some(column) = &self.target {
+            spec = spec.target(column);
+        }
+        if !self.ignore.is_empty() || self.missing.is_some() {
+            spec = spec.table(TableOptions {
+                ignore: self.ignore.clone(),
+                missing: self.missing.unwrap_or_default(),
+                ..TableOptions::default()
+            });
+        }
+        if let Some(labels) = &self.labels {
+            spec = spec.labels(labels);
+        }
+        match self.resize[..] {
+            [] => Ok(spec),
+            [height, width] => Ok(spec.resize([height, width])),
+            _ => anyhow::bail!("--resize: expected a height and a width, as 64,64"),
+        }
+    }
+}
+
+fn model_help() -> String {
+    format!(
+        "The model: {}, or {}, which is an mlp for rows of a table, a lenet for images up to 32 × 32 and a resnet18 for larger ones",
+        model::NAMES.join(", "),
+        model::AUTO
+    )
+}
+
 #[derive(clap::Args)]
 #[command(after_help = "Example:
   glisten sweep notebooks/sweeps/how-much-data.toml --report report.html
@@ -231,7 +290,7 @@ pub(super) struct SweepArguments {
     /// Seeds, instead of the file's
     #[arg(long, value_name = "SEED,…", value_delimiter = ',')]
     seeds: Option<Vec<u64>>,
-    /// Use the first N training samples only
+    /// Use N training samples only: the first of a named data set, else a random sample in which each class keeps its share
     #[arg(long, value_name = "N")]
     take: Option<usize>,
     /// Try runs that diverged again

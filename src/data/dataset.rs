@@ -233,6 +233,18 @@ impl Dataset {
         Ok(self)
     }
 
+    /// A random sample of `n` training examples and one of `n` test examples (all, where there are fewer), in the data set's
+    /// order. Each class has its share of them, and one example at least where `n` allows; the same seed gives the same ones,
+    /// on every machine.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `n` is 0.
+    pub fn take_sample(mut self, n: usize, seed: u64) -> Result<Self> {
+        self.train = self.train.sample(n, seed)?;
+        self.test = self.test.map(|test| test.sample(n, seed)).transpose()?;
+        Ok(self)
+    }
+
     /// SHA-256, in hex, over the name, the classes' names, and shapes and values of inputs and labels: equal for equal
     /// data sets, on every machine. Takes about as long as reading the data does.
     ///

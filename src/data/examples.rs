@@ -1,7 +1,11 @@
 //! Inputs with their labels, as two tensors that are known to fit each other.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
 use super::task::{InputShape, Task};
@@ -169,6 +173,30 @@ impl Examples {
         Ok(Self { inputs: self.inputs.f_narrow(0, 0, n)?, labels: self.labels.f_narrow(0, 0, n)? })
     }
 
+    /// A random sample of `n` (all, if there are fewer), in their old order; each class has its share.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `n` is 0.
+    pub(super) fn sample(&self, n: usize, seed: u64) -> Result<Self> {
+        if n == 0 || n >= self.len() {
+            return self.take(n);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut groups: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        let labels = self.labels.f_to_device(Device::Cpu)?;
+        let classes = if self.is_regression() { vec![0; self.len()] } else { Vec::<i64>::try_from(&labels)? };
+        for (at, class) in classes.into_iter().enumerate() {
+            groups.entry(class).or_default().push(at as i64);
+        }
+        let counts: Vec<usize> = groups.values().map(Vec::len).collect();
+        let mut taken = Vec::with_capacity(n);
+        for (group, share) in groups.values_mut().zip(shares(&counts, n)) {
+            taken.extend_from_slice(group.partial_shuffle(&mut rng, share).0);
+        }
+        taken.sort_unstable();
+        self.select(&taken)
+    }
+
     /// The same examples on `device`; without a copy if they are there already.
     ///
     /// # Errors
@@ -190,6 +218,21 @@ impl Examples {
         counts.truncate(n_classes);
         Ok(counts)
     }
+}
+
+/// `n` divided among groups of these sizes, of which there are more than `n` in all: one to each group while there are as many,
+/// the rest in proportion, by largest remainders (ties in the groups' order).
+fn shares(counts: &[usize], n: usize) -> Vec<usize> {
+    let least = usize::from(n >= counts.len());
+    let rest = (n - least * counts.len()) as u128;
+    let total = counts.iter().map(|count| count - least).sum::<usize>().max(1) as u128;
+    let due = |at: usize| (counts[at] - least) as u128 * rest;
+    let mut shares: Vec<usize> = (0..counts.len()).map(|at| least + (due(at) / total) as usize).collect();
+    let mut by_remainder: Vec<usize> = (0..counts.len()).collect();
+    by_remainder.sort_by_key(|&at| std::cmp::Reverse(due(at) % total));
+    let n_left = n - shares.iter().sum::<usize>();
+    by_remainder.into_iter().take(n_left).for_each(|at| shares[at] += 1);
+    shares
 }
 
 /// Shares the storage: nothing is copied.
@@ -218,4 +261,24 @@ fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
     let place = Vec::<i64>::try_from(&first)?;
     let value = tensor.f_double_value(&place)?;
     Err(Error::argument(name, "finite numbers", format!("{value} at {place:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn a_sample_is_shared_out_in_proportion() {
+        assert_eq!(shares(&[50, 50], 20), [10, 10]);
+        assert_eq!(shares(&[90, 9, 1], 10), [7, 2, 1]);
+        assert_eq!(shares(&[1, 1, 1, 1, 96], 5), [1, 1, 1, 1, 1]);
+        assert_eq!(shares(&[3, 3, 3], 2), [1, 1, 0]);
+        assert_eq!(shares(&[4, 2], 5), [3, 2]);
+        assert_eq!(shares(&[7], 3), [3]);
+        for n in 1..60 {
+            let shares = shares(&[30, 17, 9, 3, 1], n);
+            assert_eq!(shares.iter().sum::<usize>(), n);
+            assert!(shares.iter().zip([30, 17, 9, 3, 1]).all(|(share, count)| *share <= count));
+        }
+    }
 }

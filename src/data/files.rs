@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::budget;
 use crate::error::{Error, Result};
+
+/// What to do about a file that is too large for the machine.
+pub(super) const TOO_LARGE: &str = "read a part of it, or use a machine with more memory";
 
 /// A file opened for reading in order, unpacked on the way if its first two bytes are those of gzip.
 pub(super) struct DataFile {
@@ -42,18 +47,17 @@ impl DataFile {
         Ok(Self { path: path.to_path_buf(), content, at_most })
     }
 
-    /// Reads up to `n` bytes: fewer only where the content ends. A damaged gzip stream is an error.
+    /// Reads up to `n` bytes: fewer only where the content ends. A damaged gzip stream is an error, and so is one that
+    /// unpacks to more than there is memory for.
     pub(super) fn read_up_to(&mut self, n: usize) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(n.min(self.at_most));
-        let limit = n as u64;
-        match &mut self.content {
-            Content::Plain { bytes } => bytes.take(limit).read_to_end(&mut out),
-            Content::Gzip { decoder } => decoder.take(limit).read_to_end(&mut out),
-        }
-        .map_err(|e| {
+        let limit = n.min(self.at_most) as u64;
+        let damaged = |e: std::io::Error| {
             Error::bad_file(&self.path, "an intact gzip stream", format!("{e} (damaged or cut off)"))
-        })?;
-        Ok(out)
+        };
+        match &mut self.content {
+            Content::Plain { bytes } => budget::read_up_to(bytes, limit, &self.path, TOO_LARGE, damaged),
+            Content::Gzip { decoder } => budget::read_up_to(decoder, limit, &self.path, TOO_LARGE, damaged),
+        }
     }
 
     /// Reads the rest, which must be `n` bytes exactly; `before` bytes of the content were read already, `what` says
@@ -78,18 +82,42 @@ impl DataFile {
 }
 
 /// The whole of a regular file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut file = File::open(path).map_err(Error::io(path, "opening"))?;
-    let about = file.metadata().map_err(Error::io(path, "looking at"))?;
-    if about.is_dir() {
-        return Err(Error::bad_file(path, "a file", "a folder"));
-    }
-    if !about.is_file() {
-        return Err(Error::bad_file(path, "a regular file", "a device, pipe or socket"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
+///
+/// # Errors
+/// As [`open`]; [`Error::TooLarge`] if there is too little memory for it.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let (mut file, n_bytes) = open(path)?;
+    let mut bytes = budget::buffer(path, n_bytes, TOO_LARGE)?;
     file.read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
     Ok(bytes)
+}
+
+/// Opens a regular file, with its length. What it is, is looked at first: opening a pipe would wait for whoever writes into
+/// it, and opening a device may do something.
+///
+/// # Errors
+/// [`Error::Io`] if it is not there or may not be read; [`Error::BadFile`] if it is no regular file.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let about = std::fs::metadata(path).map_err(Error::io(path, "opening"))?;
+    check_regular(path, &about)?;
+    // It may have become a pipe meanwhile: then this does not wait either.
+    let options = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = options.map_err(Error::io(path, "opening"))?;
+    let about = file.metadata().map_err(Error::io(path, "looking at"))?;
+    check_regular(path, &about)?;
+    Ok((file, about.len()))
+}
+
+fn check_regular(path: &Path, about: &std::fs::Metadata) -> Result<()> {
+    let kind = about.file_type();
+    let found = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => return Err(Error::bad_file(path, "a file", "a folder")),
+        () if kind.is_fifo() => "a pipe (FIFO)",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(Error::bad_file(path, "a regular file", found))
 }
 
 /// Checks that each label is below `n_classes`.

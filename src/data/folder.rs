@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 use super::dataset::Dataset;
 use super::examples::Examples;
-use super::files;
+use super::{budget, files};
 use crate::error::{Error, Result};
 use crate::interrupt;
 
@@ -42,8 +42,9 @@ pub enum Channels {
 
 /// No image may be larger: it bounds what a hostile file can ask for.
 const MAX_SIDE: u32 = 1 << 14;
-/// The same of all images of a part together.
-const MAX_BYTES: u64 = 64 << 30;
+/// Bytes that a decoder takes at most beside what it gives, as a multiple of that: a progressive JPEG's coefficients, and the
+/// copies in which 16 bits become 8, colours change and pixels become planes.
+const DECODER_COPIES: u64 = 4;
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 impl Dataset {
@@ -113,6 +114,41 @@ impl Dataset {
         };
         Ok(Self { name, classes, train, test, table: None })
     }
+}
+
+/// Images to predict.
+pub(super) struct NewImages {
+    /// `u8 [N, C, H, W]`.
+    pub(super) inputs: Tensor,
+    /// The files, as they stand below the folder.
+    pub(super) files: Vec<String>,
+    /// The names of the folders that they are in, where these are classes.
+    pub(super) labels: Option<Vec<String>>,
+}
+
+/// Reads one image, the images of a folder, or those of a folder with a sub-folder for each class; of a folder with a `train`
+/// and a `test`, those of its `test`. They come as `[channels, height, width]`; of other sizes only if they are to be resized.
+pub(super) fn read_new(path: &Path, [channels, height, width]: [i64; 3], resize: bool) -> Result<NewImages> {
+    let test = path.join("test");
+    let root = if path.join("train").is_dir() && test.is_dir() { test } else { path.to_path_buf() };
+    let folders = if root.is_dir() { class_folders(&root)? } else { Vec::new() };
+    let classes: Vec<String> = folders.iter().map(|(class, _)| class.clone()).collect();
+    let files = match &folders[..] {
+        [] if root.is_dir() => files_of(&[(String::new(), root.clone())], &[])?,
+        [] => vec![(root.clone(), 0)],
+        _ => files_of(&folders, &classes)?,
+    };
+    let channels = if channels == 1 { Channels::Grey } else { Channels::Rgb };
+    let [height, width] = [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+    let form = Form { height, width, channels, resize, largest: 0 };
+    let options =
+        ImageOptions { resize: resize.then_some([height, width]), channels: Some(channels), name: None };
+    let examples = Form::of(&files, &options, Some(&form))?.read(&files, classes.len().max(1))?;
+    let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
+    let names =
+        files.iter().map(|(file, _)| if *file == root { root.display().to_string() } else { name(file) });
+    let labels = files.iter().map(|(_, label)| classes.get(*label as usize).cloned()).collect::<Option<_>>();
+    Ok(NewImages { inputs: examples.inputs, files: names.collect(), labels })
 }
 
 /// A file and the class that it belongs to.
@@ -186,6 +222,8 @@ struct Form {
     width: u32,
     channels: Channels,
     resize: bool,
+    /// Bytes of the largest of the images as it is decoded.
+    largest: u64,
 }
 
 impl Form {
@@ -193,12 +231,20 @@ impl Form {
     fn of(files: &[Labelled], options: &ImageOptions, like: Option<&Self>) -> Result<Self> {
         let mut form = like.copied();
         let first = if like.is_some() { "the training images" } else { "the first image" };
+        let mut largest = like.map_or(0, |like| like.largest);
         for (path, _) in files {
             interrupt::check()?;
-            let (height, width, channels) = head(path)?;
+            let Head { height, width, channels, n_bytes } = head(path)?;
+            largest = largest.max(n_bytes);
             let [height, width] = options.resize.unwrap_or([height, width]);
             let channels = options.channels.unwrap_or(channels);
-            let form = form.get_or_insert(Self { height, width, channels, resize: options.resize.is_some() });
+            let form = form.get_or_insert(Self {
+                height,
+                width,
+                channels,
+                resize: options.resize.is_some(),
+                largest: 0,
+            });
             if (form.height, form.width) != (height, width) {
                 let expected = format!(
                     "{} × {} pixels, as {first} (`resize` would bring all to one size)",
@@ -214,6 +260,7 @@ impl Form {
                 return Err(Error::bad_file(path, expected, format!("{} pixels", channels.as_str())));
             }
         }
+        let form = form.map(|form| Self { largest, ..form });
         form.ok_or_else(|| Error::argument("folder", "an image or more", "none"))
     }
 
@@ -224,14 +271,25 @@ impl Form {
 
     /// Decodes the files on all cores: `u8 [N, C, H, W]` with their labels.
     fn read(self, files: &[Labelled], n_classes: usize) -> Result<Examples> {
-        let total = (files.len() as u64).saturating_mul(self.n_bytes() as u64);
-        if total > MAX_BYTES {
-            let expected =
-                format!("images of at most {} GiB together; `resize` makes them smaller", MAX_BYTES >> 30);
-            return Err(Error::argument("folder", expected, format!("{} GiB", total >> 30)));
-        }
-        let mut pixels = vec![0_u8; total as usize];
         let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let total = (files.len() as u64).saturating_mul(self.n_bytes() as u64);
+        let in_work = self.largest.saturating_mul(DECODER_COPIES * n_threads.min(files.len()) as u64);
+        // The pixels, and the tensor that is made of them.
+        let needed = total.saturating_mul(2).saturating_add(in_work);
+        let folder =
+            files.first().and_then(|(path, _)| path.parent()?.parent()).unwrap_or(Path::new("folder"));
+        budget::memory(
+            format!(
+                "{}: {} images of {} × {} pixels",
+                folder.display(),
+                files.len(),
+                self.width,
+                self.height
+            ),
+            needed,
+            "`resize` makes them smaller, fewer files take less",
+        )?;
+        let mut pixels = vec![0_u8; total as usize];
         let share = files.len().div_ceil(n_threads).max(1);
         std::thread::scope(|scope| {
             let parts = pixels.chunks_mut(share * self.n_bytes()).zip(files.chunks(share));
@@ -293,13 +351,21 @@ fn planes(image: &DynamicImage) -> Vec<u8> {
     (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3).copied()).collect()
 }
 
-/// Height, width and channels, from the file's first bytes.
-fn head(path: &Path) -> Result<(u32, u32, Channels)> {
+/// What an image's first bytes say.
+struct Head {
+    height: u32,
+    width: u32,
+    channels: Channels,
+    /// Bytes when decoded.
+    n_bytes: u64,
+}
+
+fn head(path: &Path) -> Result<Head> {
     open(path, |reader| {
         let decoder = reader.into_decoder()?;
         let (width, height) = decoder.dimensions();
         let channels = if decoder.color_type().has_color() { Channels::Rgb } else { Channels::Grey };
-        Ok((height, width, channels))
+        Ok(Head { height, width, channels, n_bytes: decoder.total_bytes() })
     })
 }
 
@@ -325,6 +391,8 @@ fn open<T>(path: &Path, read: impl FnOnce(Reader) -> image::ImageResult<T>) -> R
     }
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
+    // Of the whole folder it has been seen that there is room for it.
+    limits.max_alloc = Some(u64::from(MAX_SIDE) * u64::from(MAX_SIDE) * 8);
     reader.limits(limits);
     read(reader).map_err(|e| Error::bad_file(path, "an intact PNG or JPEG image", e.to_string()))
 }

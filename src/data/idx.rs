@@ -4,8 +4,9 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use super::budget;
 use super::examples::Examples;
-use super::files::{self, DataFile};
+use super::files::{self, DataFile, TOO_LARGE};
 use crate::error::{Error, Result};
 
 /// What an IDX file of unsigned bytes holds.
@@ -68,6 +69,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Idx> {
     let total = total
         .filter(|&n| n > 0 && n < isize::MAX as usize)
         .ok_or_else(|| Error::bad_file(path, "dimensions of a sensible size, none of them 0", by(&dims)))?;
+    // The bytes, and the tensor that is made of them.
+    budget::memory(path.display(), (total as u64).saturating_mul(2), TOO_LARGE)?;
     let header = 4 + 4 * n_dims;
     let values = file.read_rest(header, total, &format!("a header of {header}, then {}", by(&dims)))?;
     Ok(Idx { dims, values })

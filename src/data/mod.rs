@@ -11,17 +11,20 @@
 //! # Ok::<(), glisten::error::Error>(())
 //! ```
 
+mod archive;
+pub(crate) mod budget;
 mod cache;
 mod catalog;
 pub mod cifar;
 mod dataset;
 mod examples;
 pub mod fetch;
-mod files;
+pub(crate) mod files;
 mod folder;
 pub mod idx;
 mod imbalance;
 mod named;
+mod new_samples;
 mod noise;
 mod normalize;
 pub mod npy;
@@ -38,6 +41,7 @@ pub use self::examples::Examples;
 pub use self::fetch::{FetchOptions, Fetched, fetch};
 pub use self::folder::{Channels, ImageOptions};
 pub use self::imbalance::{ClassImbalance, ThinnedClasses};
+pub use self::new_samples::{ModelInputs, NewSamples};
 pub use self::noise::{Draw, LabelNoise, NoisyLabels};
 pub use self::normalize::Normalization;
 pub use self::spec::DataSpec;

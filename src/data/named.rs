@@ -86,6 +86,29 @@ pub(super) fn read(kind: Kind, dir: &Path) -> Result<[Part; 2]> {
     }
 }
 
+/// The names of the files that [`read`] looks for, in any of their forms.
+pub(super) fn file_names(facts: &Facts) -> Vec<String> {
+    let idx = |names: [String; 2]| -> Vec<String> {
+        let forms = names.into_iter().flat_map(|name| [(name.clone(), "images", 3), (name, "labels", 1)]);
+        forms.flat_map(|(name, what, n_dims)| idx_names(&format!("{name}-{what}"), n_dims)).collect()
+    };
+    let batches = |ending: &str| -> Vec<String> {
+        let numbered = (1..=5).map(|number| format!("data_batch_{number}{ending}"));
+        numbered.chain([format!("test_batch{ending}")]).collect()
+    };
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    match facts.layout {
+        Layout::Idx => idx(["train", "t10k"].map(str::to_owned)),
+        Layout::Emnist { part, .. } => idx(["train", "test"].map(|name| format!("{part}-{name}"))),
+        Layout::CifarBatches => {
+            let labels = ["train_lables", "train_labels", "test_lables", "test_labels"];
+            let labels = labels.iter().map(|name| format!("{name}.json")).collect();
+            [batches(".bin"), batches(".png"), labels].concat()
+        }
+        Layout::Cifar100 => names(&["train.bin", "train.bin.gz", "test.bin", "test.bin.gz"]),
+    }
+}
+
 /// Four IDX files, the names of training and test files beginning with `names`; labels counted from `first_label`.
 fn read_idx(dir: &Path, names: [String; 2], facts: &Facts, first_label: u8) -> Result<[Part; 2]> {
     let first = find_idx(dir, &format!("{}-images", names[0]), 3)?;
@@ -114,8 +137,13 @@ fn exchange_rows_and_columns(images: &[u8], facts: &Facts) -> Vec<u8> {
 
 /// The file of that name as any of the mirrors writes it.
 fn find_idx(dir: &Path, name: &str, n_dims: usize) -> Result<PathBuf> {
+    let names = idx_names(name, n_dims);
+    files::find(dir, &names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn idx_names(name: &str, n_dims: usize) -> [String; 4] {
     let (dash, dot) = (format!("{name}-idx{n_dims}-ubyte"), format!("{name}.idx{n_dims}-ubyte"));
-    files::find(dir, &[&dash, &format!("{dash}.gz"), &dot, &format!("{dot}.gz")])
+    [dash.clone(), format!("{dash}.gz"), dot.clone(), format!("{dot}.gz")]
 }
 
 fn read_idx_images(path: &Path, facts: &Facts, n: usize) -> Result<Vec<u8>> {

@@ -9,7 +9,8 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 
 use super::dataset::Dataset;
-use super::files;
+use super::files::{self, TOO_LARGE};
+use super::{archive, budget};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -44,28 +45,18 @@ impl Dataset {
     /// As [`Dataset::from_npy`], and [`Error::BadFile`] if no arrays have these names.
     pub fn from_npz(name: impl Into<String>, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let arrays = read_npz(path)?;
-        let find = |names: &[&str]| -> Result<Tensor> {
-            let found = names.iter().find_map(|name| {
-                arrays
-                    .iter()
-                    .find(|(own, _)| own.eq_ignore_ascii_case(name))
-                    .map(|(_, array)| array.shallow_clone())
-            });
-            found.ok_or_else(|| {
-                let own: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
-                let expected = format!("an array named {}", names.join(" or "));
-                Error::bad_file(path, expected, crate::error::listing(&own))
-            })
+        let mut npz = Npz::open(path)?;
+        let arrays = npz.read(&[&["x_train", "x"], &["y_train", "y"]], &[&["x_test"], &["y_test"]])?;
+        let [inputs, labels, test_inputs, test_labels] = arrays;
+        let needed = |array: Option<Tensor>, names: &str| {
+            array.ok_or_else(|| Error::bad_file(path, format!("an array named {names}"), npz.listing()))
         };
-        let inputs = as_inputs(find(&["x_train", "x"])?, path)?;
-        let labels = as_labels(find(&["y_train", "y"])?, path)?;
+        let inputs = as_inputs(needed(inputs, "x_train or x")?, path)?;
+        let labels = as_labels(needed(labels, "y_train or y")?, path)?;
         let data = Self::from_tensors(name, inputs, labels)?;
-        let has_test = arrays.iter().any(|(name, _)| name.eq_ignore_ascii_case("x_test"));
-        if !has_test {
-            return Ok(data);
-        }
-        data.with_test(as_inputs(find(&["x_test"])?, path)?, as_labels(find(&["y_test"])?, path)?)
+        let Some(test_inputs) = test_inputs else { return Ok(data) };
+        let test_labels = needed(test_labels, "y_test")?;
+        data.with_test(as_inputs(test_inputs, path)?, as_labels(test_labels, path)?)
     }
 }
 
@@ -85,24 +76,117 @@ pub fn read(path: impl AsRef<Path>) -> Result<Tensor> {
 /// Reads all arrays of an `.npz` file, with their names, in the file's order.
 ///
 /// # Errors
-/// As [`read`], and [`Error::BadFile`] if it is no zip archive.
+/// As [`read`], and [`Error::BadFile`] if it is no zip archive or one whose entries overlap.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
-    /// Deflate packs at most 1032 bytes into one.
-    const RATIO: u64 = 1032;
-    let path = path.as_ref();
-    let bytes = files::read(path)?;
-    let most = (bytes.len() as u64).saturating_mul(RATIO);
-    let damaged = |e: String| Error::bad_file(path, "an .npz file (a zip archive of .npy files)", e);
-    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
-    let mut arrays = Vec::new();
-    for at in 0..archive.len() {
-        let entry = archive.by_index(at).map_err(|e| damaged(e.to_string()))?;
-        let Some(name) = entry.name().strip_suffix(".npy").map(str::to_owned) else { continue };
-        let mut content = Vec::new();
-        entry.take(most).read_to_end(&mut content).map_err(|e| damaged(format!("{name}: {e}")))?;
-        arrays.push((name.clone(), parse(&content, path, &format!(" in array '{name}'"))?));
+    let mut npz = Npz::open(path.as_ref())?;
+    let all: Vec<usize> = (0..npz.arrays.len()).collect();
+    npz.check_memory(&all)?;
+    all.into_iter().map(|at| Ok((npz.arrays[at].name.clone(), npz.array(at)?))).collect()
+}
+
+/// An `.npz` file whose arrays are known by name, and not yet read.
+struct Npz<'a> {
+    path: &'a Path,
+    archive: zip::ZipArchive<Cursor<Vec<u8>>>,
+    /// Without their ending `.npy`.
+    arrays: Vec<archive::Entry>,
+}
+
+impl<'a> Npz<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let damaged = |e: String| Error::bad_file(path, "an .npz file (a zip archive of .npy files)", e);
+        let bytes = files::read(path)?;
+        let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| damaged(e.to_string()))?;
+        let entries = archive::entries(&mut archive).map_err(damaged)?;
+        let arrays = entries.into_iter().filter_map(|entry| {
+            let name = entry.name.strip_suffix(".npy")?.to_owned();
+            Some(archive::Entry { name, ..entry })
+        });
+        let arrays = arrays.collect();
+        Ok(Self { path, archive, arrays })
     }
-    Ok(arrays)
+
+    /// The names there are, for an error.
+    fn listing(&self) -> String {
+        crate::error::listing(&self.arrays.iter().map(|array| array.name.as_str()).collect::<Vec<_>>())
+    }
+
+    /// Where the first array called one of `names` is; capitals do not matter.
+    fn find(&self, names: &[&str]) -> Option<usize> {
+        names.iter().find_map(|name| self.arrays.iter().position(|own| own.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// Reads the arrays called so, each the first of its names: those to train on, then, if the first of them is there, those
+    /// to test on. Arrays that nobody asked for are not unpacked.
+    fn read(&mut self, train: &[&[&str]; 2], test: &[&[&str]; 2]) -> Result<[Option<Tensor>; 4]> {
+        let has_test = self.find(test[0]).is_some();
+        let places = [train[0], train[1], test[0], test[1]].map(|names| self.find(names));
+        let places = if has_test { places } else { [places[0], places[1], None, None] };
+        self.check_memory(&places.iter().flatten().copied().collect::<Vec<_>>())?;
+        let mut arrays = [None, None, None, None];
+        for (array, place) in arrays.iter_mut().zip(places) {
+            *array = place.map(|place| self.array(place)).transpose()?;
+        }
+        Ok(arrays)
+    }
+
+    /// Whether there is memory for these arrays, as they are and as tensors.
+    fn check_memory(&self, places: &[usize]) -> Result<()> {
+        let total = places.iter().fold(0_u64, |total, &at| total.saturating_add(self.arrays[at].n_bytes));
+        budget::memory(self.path.display(), total.saturating_mul(2), TOO_LARGE)
+    }
+
+    fn array(&mut self, at: usize) -> Result<Tensor> {
+        let archive::Entry { index, name, n_bytes } = &self.arrays[at];
+        let damaged = |e: String| {
+            let expected = "an .npz file (a zip archive of .npy files)";
+            Error::bad_file(self.path, expected, format!("{name}: {e}"))
+        };
+        let mut content = budget::buffer(self.path, *n_bytes, TOO_LARGE)?;
+        let entry = self.archive.by_index(*index).map_err(|e| damaged(e.to_string()))?;
+        entry
+            .take(n_bytes.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|e| damaged(e.to_string()))?;
+        if content.len() as u64 != *n_bytes {
+            return Err(damaged(format!("not the {n_bytes} bytes that the archive says")));
+        }
+        parse(&content, self.path, &format!(" in array '{name}'"))
+    }
+}
+
+/// Inputs to predict, with labels if there are any: `x_test` or `x` or `x_train`, and what belongs to it.
+pub(super) fn read_new_npz(path: &Path) -> Result<(Tensor, Option<Tensor>)> {
+    let mut npz = Npz::open(path)?;
+    let names: &[[&str; 2]] = &[["x_test", "y_test"], ["x", "y"], ["x_train", "y_train"]];
+    let Some([inputs, labels]) = names.iter().find(|[inputs, _]| npz.find(&[inputs]).is_some()) else {
+        return Err(Error::bad_file(path, "an array named x_test or x", npz.listing()));
+    };
+    let [inputs, labels, ..] = npz.read(&[&[inputs], &[labels]], &[&[], &[]])?;
+    let Some(inputs) = inputs else { return Err(Error::bad_file(path, "an array of inputs", npz.listing())) };
+    let inputs = as_inputs(inputs, path)?;
+    let labels = labels.map(|labels| as_labels(labels, path)).transpose()?;
+    check_count(&inputs, labels.as_ref(), path)?;
+    Ok((inputs, labels))
+}
+
+/// The same of two `.npy` files.
+pub(super) fn read_new(inputs: &Path, labels: Option<&Path>) -> Result<(Tensor, Option<Tensor>)> {
+    let tensor = as_inputs(read(inputs)?, inputs)?;
+    let label_tensor = labels.map(|labels| as_labels(read(labels)?, labels)).transpose()?;
+    check_count(&tensor, label_tensor.as_ref(), labels.unwrap_or(inputs))?;
+    Ok((tensor, label_tensor))
+}
+
+fn check_count(inputs: &Tensor, labels: Option<&Tensor>, path: &Path) -> Result<()> {
+    let n = inputs.size()[0];
+    match labels.map(|labels| labels.size()[0]) {
+        Some(n_labels) if n_labels != n => {
+            let expected = format!("{n} labels, one for each input");
+            Err(Error::bad_file(path, expected, format!("{n_labels} labels")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An array from the bytes of an `.npy` file; `of` says which array, for errors.
@@ -149,9 +233,13 @@ fn parse(bytes: &[u8], path: &Path, of: &str) -> Result<Tensor> {
         let expected = format!("{wanted} bytes of values, for the shape {shape:?} of '{}'", header.descr);
         return Err(bad(&expected, format!("{} bytes", values.len())));
     }
-    let mut values = values.to_vec();
+    // The tensor, what makes it of other numbers, and a copy of it as floats.
+    let n_needed =
+        (n.unwrap_or(0) as u64).saturating_mul(dtype.n_bytes() as u64 + dtype.n_bytes_between() + 4);
+    budget::memory(format!("{}{of}", path.display()), n_needed, TOO_LARGE)?;
+    let mut values = std::borrow::Cow::Borrowed(values);
     if big_endian {
-        values.chunks_exact_mut(dtype.n_bytes()).for_each(<[u8]>::reverse);
+        values.to_mut().chunks_exact_mut(dtype.n_bytes()).for_each(<[u8]>::reverse);
     }
     let mut size: Vec<i64> = shape.iter().map(|&dim| dim as i64).collect();
     if header.fortran_order {
@@ -274,6 +362,14 @@ impl Dtype {
         match self {
             Self::Same(kind) => kind.elt_size_in_bytes(),
             Self::Unsigned(n_bytes) => *n_bytes,
+        }
+    }
+
+    /// Bytes of a value in memory while the tensor is made of others.
+    fn n_bytes_between(&self) -> u64 {
+        match self {
+            Self::Same(_) => 0,
+            Self::Unsigned(_) => 16,
         }
     }
 

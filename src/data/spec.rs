@@ -11,6 +11,7 @@ use super::catalog::Kind;
 use super::dataset::Dataset;
 use super::folder::{Channels, ImageOptions};
 use super::imbalance::ClassImbalance;
+use super::new_samples::Place;
 use super::noise::LabelNoise;
 use super::split::{Split, Splits};
 use super::table::TableOptions;
@@ -96,6 +97,13 @@ impl DataSpec {
     #[must_use]
     pub fn table(mut self, options: TableOptions) -> Self {
         self.fields.table = Some(options);
+        self
+    }
+
+    /// Brings every image of a folder to this height and width.
+    #[must_use]
+    pub fn resize(mut self, size: [u32; 2]) -> Self {
+        self.fields.resize = Some(size);
         self
     }
 
@@ -196,15 +204,20 @@ impl DataSpec {
         }
     }
 
-    /// Loads the data set, takes the first `take` samples if given, splits it, and makes its training set unbalanced and its
+    /// Loads the data set, takes `take` samples if given (the first of a named data set, which are mixed; of one's own data,
+    /// which may be sorted by class, a sample drawn by the split's seed, see [`Dataset::take_sample`]), splits it, and makes its training set unbalanced and its
     /// labels noisy as asked for, in that order: validation and test set stay clean.
     ///
     /// # Errors
-    /// As [`DataSpec::load`], [`Dataset::take`], [`Dataset::split`], [`Splits::with_class_imbalance`] and
+    /// As [`DataSpec::load`], [`Dataset::take`], [`Dataset::take_sample`], [`Dataset::split`], [`Splits::with_class_imbalance`] and
     /// [`Splits::with_label_noise`].
     pub fn load_split(&self, take: Option<usize>, split: Split) -> Result<Splits> {
         let dataset = self.load()?;
-        let dataset = if let Some(n) = take { dataset.take(n)? } else { dataset };
+        let dataset = match take {
+            Some(n) if self.fields.path.is_some() => dataset.take_sample(n, split.seed)?,
+            Some(n) => dataset.take(n)?,
+            None => dataset,
+        };
         let mut splits = dataset.split(split)?;
         if let Some(imbalance) = self.fields.imbalance {
             splits = splits.with_class_imbalance(imbalance)?;
@@ -213,6 +226,28 @@ impl DataSpec {
             splits = splits.with_label_noise(noise)?;
         }
         Ok(splits)
+    }
+}
+
+impl DataSpec {
+    /// Where it lies, to be predicted.
+    pub(super) fn place(&self) -> Result<Place<'_>> {
+        let Fields { name, path, labels, .. } = &self.fields;
+        let path = match (path, name) {
+            (Some(path), None) => path.as_path(),
+            (None, Some(name)) => {
+                self.check()?;
+                return Ok(Place::Named(name));
+            }
+            _ => return Err(Error::argument("data", "either a name or a path", self)),
+        };
+        std::fs::metadata(path).map_err(Error::io(path, "looking for the data"))?;
+        Ok(match form_of(path) {
+            Form::Csv | Form::Parquet => Place::Table(path),
+            Form::Npz => Place::Npz(path),
+            Form::Npy => Place::Npy(path, labels.as_deref()),
+            Form::Folder => Place::Images(path),
+        })
     }
 }
 

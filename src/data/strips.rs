@@ -5,7 +5,7 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder};
 
-use super::files;
+use super::{budget, files};
 use crate::error::{Error, Result};
 
 /// The size of the images of one strip: each row of the PNG is one image, its `height` rows of `width` pixels laid end to
@@ -61,6 +61,8 @@ pub fn read_images(path: impl AsRef<Path>, size: StripSize) -> Result<Vec<u8>> {
         return Err(Error::bad_file(path, "a PNG of colour type Rgb, 8 bits a channel", found));
     }
 
+    let n_bytes = (n as u64).saturating_mul(3).saturating_mul(n_pixels as u64);
+    budget::memory(path.display(), n_bytes.saturating_mul(2), files::TOO_LARGE)?;
     // What comes next is bounded by the PNG's own rows, and grows with them: a header alone cannot ask for much memory.
     let mut images = Vec::new();
     while let Some(row) = reader.next_row().map_err(damaged)? {

@@ -40,6 +40,14 @@ fn left_of(size: i64) -> i64 {
     ((size - 4) / 2 - 4) / 2
 }
 
+/// How many values both convolutions and poolings leave of an image.
+pub(super) fn n_flattened(input: InputShape) -> i64 {
+    // Of a table nothing can be made: `check` says so.
+    let [_, height, width] = input.image().unwrap_or([1, SIDE, SIDE]);
+    let padding = padding(height, width);
+    16 * left_of(height + 2 * padding) * left_of(width + 2 * padding)
+}
+
 impl Architecture for LeNet {
     fn name(&self) -> &str {
         "lenet"
@@ -54,7 +62,7 @@ impl Architecture for LeNet {
         // Of a table nothing can be made: `check` says so.
         let [channels, height, width] = self.input.image().unwrap_or([1, SIDE, SIDE]);
         let padding = padding(height, width);
-        let n_values = 16 * left_of(height + 2 * padding) * left_of(width + 2 * padding);
+        let n_values = n_flattened(self.input);
         let n_outputs = self.task.n_outputs() as i64;
         Box::new(Network {
             conv1: nn::conv2d(path / "conv1", channels, 6, 5, Default::default()),

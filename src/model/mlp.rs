@@ -34,6 +34,18 @@ impl Mlp {
     }
 }
 
+impl Mlp {
+    /// Whether the hidden layers can be made.
+    pub(super) fn check_widths(&self) -> Result<()> {
+        const WIDEST: i64 = 1 << 20;
+        if self.hidden.is_empty() || self.hidden.iter().any(|width| !(1..=WIDEST).contains(width)) {
+            let expected = format!("one width or more, each from 1 to {WIDEST}");
+            return Err(Error::argument("hidden", expected, format!("{:?}", self.hidden)));
+        }
+        Ok(())
+    }
+}
+
 impl Architecture for Mlp {
     fn name(&self) -> &str {
         "mlp"
@@ -44,11 +56,7 @@ impl Architecture for Mlp {
     }
 
     fn check(&self, data: &Splits) -> Result<()> {
-        const WIDEST: i64 = 1 << 20;
-        if self.hidden.is_empty() || self.hidden.iter().any(|width| !(1..=WIDEST).contains(width)) {
-            let expected = format!("one width or more, each from 1 to {WIDEST}");
-            return Err(Error::argument("hidden", expected, format!("{:?}", self.hidden)));
-        }
+        self.check_widths()?;
         check_shape("Mlp", (self.input, self.task), data)
     }
 

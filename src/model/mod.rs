@@ -99,24 +99,56 @@ pub trait Architecture {
 /// The names that [`named`] knows.
 pub const NAMES: [&str; 4] = ["lenet", "resnet18", "mlp", "logistic-regression"];
 
-/// The architecture of that name, sized for `data`.
+/// The name that stands for the model which [`fitting`] gives.
+pub const AUTO: &str = "auto";
+
+/// Larger images than this are for a ResNet-18.
+const SMALL_SIDE: i64 = 32;
+
+/// The name of the model that fits the data, and why: an MLP for rows of a table and for regressions, LeNet for small images
+/// (up to 32 × 32) and ResNet-18 for larger ones.
+pub fn fitting(data: &Splits) -> (&'static str, &'static str) {
+    match (data.input_shape(), data.task()) {
+        (InputShape::Table { .. }, _) => ("mlp", "rows of a table"),
+        (_, Task::Regression) => ("mlp", "a regression"),
+        (InputShape::Image { height, width, .. }, _) if height.max(width) <= SMALL_SIDE => {
+            ("lenet", "small images")
+        }
+        _ => ("resnet18", "images larger than 32 × 32"),
+    }
+}
+
+/// The architecture of that name, sized for `data`; for [`AUTO`] the one that fits it.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a name that is not one of [`NAMES`].
 pub fn named(name: &str, data: &Splits) -> Result<Box<dyn Architecture>> {
     match name {
+        AUTO => named(fitting(data).0, data),
         "lenet" => Ok(Box::new(LeNet::for_data(data))),
         "resnet18" => Ok(Box::new(ResNet18::for_data(data))),
         "mlp" => Ok(Box::new(Mlp::for_data(data))),
         "logistic-regression" => Ok(Box::new(LogisticRegression::for_data(data))),
         _ => {
-            let hint = match crate::error::nearest(name, &NAMES) {
-                Some(near) => format!("; did you mean '{near}'? There are: {}", NAMES.join(", ")),
-                None => format!("; there are: {}", NAMES.join(", ")),
-            };
-            Err(Error::NotFound { kind: "model", name: name.to_owned(), hint })
+            check_name(name)?;
+            Err(Error::NotFound { kind: "model", name: name.to_owned(), hint: String::new() })
         }
     }
+}
+
+/// Whether there is a model of that name.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none, with the nearest name.
+pub fn check_name(name: &str) -> Result<()> {
+    if NAMES.contains(&name) {
+        return Ok(());
+    }
+    let hint = match crate::error::nearest(name, &NAMES) {
+        Some(near) => format!("; did you mean '{near}'? There are: {}", NAMES.join(", ")),
+        None => format!("; there are: {}", NAMES.join(", ")),
+    };
+    Err(Error::NotFound { kind: "model", name: name.to_owned(), hint })
 }
 
 /// Whether `data` is what a model was sized for; `model` is the name of its type.
@@ -141,18 +173,43 @@ fn check_image_classes(model: &str, data: &Splits) -> Result<()> {
     }
 }
 
+/// How many weights a saved model of that kind has at least: those of its layers that grow with what it was made for. A file
+/// that does not hold as many is none of it, whatever it says.
+pub fn n_weights_at_least(name: &str, settings: &str, input: InputShape, task: Task) -> u128 {
+    let (n_values, n_outputs) = (input.n_values() as u128, task.n_outputs() as u128);
+    match name {
+        "lenet" => lenet::n_flattened(input) as u128 * 120 + 84 * n_outputs,
+        "resnet18" => input.image().map_or(0, |[channels, ..]| channels as u128) * 576 + 512 * n_outputs,
+        "mlp" => {
+            let hidden: Vec<u32> = serde_json::from_str(settings).unwrap_or_default();
+            let widths = hidden.iter().map(|&width| u128::from(width)).chain([n_outputs]);
+            widths.fold((0, n_values), |(n, from), to| (n + from * to, to)).0
+        }
+        "logistic-regression" => n_values * n_outputs,
+        _ => 0,
+    }
+}
+
 /// The architecture of a saved model, from its name, its settings and what it was made for.
 ///
 /// # Errors
 /// [`Error::NotFound`] for a name that is not one of [`NAMES`]; [`Error::Argument`] for settings that it does not have.
 pub fn of_saved(name: &str, settings: &str, input: InputShape, task: Task) -> Result<Box<dyn Architecture>> {
     match name {
+        // They take in nothing else: a file that says so was not written by us.
+        "lenet" | "resnet18" if input.image().is_none() || task == Task::Regression => Err(Error::argument(
+            "model",
+            format!("images with classes, for a {name}"),
+            format!("{task}, {input}"),
+        )),
         "lenet" => Ok(Box::new(LeNet::for_shape(input, task))),
         "resnet18" => Ok(Box::new(ResNet18::for_shape(input, task))),
         "mlp" => {
             let hidden: Vec<i64> = serde_json::from_str(settings)
                 .map_err(|_| Error::argument("settings of the mlp", "a list of widths", settings))?;
-            Ok(Box::new(Mlp::for_shape(input, task).hidden(&hidden)))
+            let model = Mlp::for_shape(input, task).hidden(&hidden);
+            model.check_widths()?;
+            Ok(Box::new(model))
         }
         "logistic-regression" => Ok(Box::new(LogisticRegression::for_shape(input, task))),
         _ => {

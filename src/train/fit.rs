@@ -193,6 +193,7 @@ impl Trainer {
         let wall_secs_before = at.wall_secs;
         let keep_selections = self.keep_selections.unwrap_or(self.select.chooses());
         let (mut validation_accuracy, mut validation_score, mut validation_loss) = (None, None, 0.0);
+        let mut is_without_checkpoint = false;
         for number in at.epoch + 1..=n_epochs {
             // Dropout draws from libtorch's generator: from here on the same numbers, whatever went before.
             tch::manual_seed(self.seed.wrapping_add((number as u64) << 32) as i64);
@@ -241,8 +242,19 @@ impl Trainer {
             at.selection_secs += selection_secs;
             at.wall_secs = wall_secs_before + started.elapsed().as_secs_f64();
             if self.checkpoint_every > 0 && number % self.checkpoint_every == 0 && number < n_epochs {
-                checkpoint::write(&run.checkpoint_path(), &at, &variables, &course, &loader)?;
-                run.log_text(&format!("checkpoint behind epoch {number}"))?;
+                match checkpoint::write(&run.checkpoint_path(), &at, &variables, &course, &loader) {
+                    Ok(()) => run.log_text(&format!("checkpoint behind epoch {number}"))?,
+                    // The training can do without it, and an earlier one is still there.
+                    Err(error @ Error::Io { .. }) => {
+                        if !std::mem::replace(&mut is_without_checkpoint, true) {
+                            let text =
+                                format!("no checkpoint behind epoch {number}: {error}; the training goes on");
+                            progress::tell(|listener| listener.note(&format!("{}: {text}", run.name())));
+                            run.log_text(&text)?;
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         let (mut closing, mut test_accuracy, mut test_score) = (Vec::new(), None, None);

@@ -8,7 +8,9 @@ use tch::{Device, Kind, Tensor, nn};
 
 use super::targets::TargetScale;
 use super::tensor_file::{self, Format, Tensors};
-use crate::data::{Examples, InputShape, Normalization, Splits, Task};
+use crate::data::{
+    DataSpec, Examples, InputShape, ModelInputs, NewSamples, Normalization, Splits, TableSchema, Task,
+};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::{Architecture, Model};
@@ -87,6 +89,9 @@ struct Manifest {
     /// By which outputs become predictions of a regression; none in files of before, whose targets were learnt as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     targets: Option<TargetScale>,
+    /// Of a table, how its columns become features. Older releases did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    table: Option<TableSchema>,
 }
 
 impl Manifest {
@@ -144,6 +149,7 @@ impl TrainedModel {
             dataset_fingerprint: data.fingerprint.clone(),
             glisten_version: env!("CARGO_PKG_VERSION").to_owned(),
             targets,
+            table: data.table.as_deref().cloned(),
         };
         Self { manifest, normalization, model, variables }
     }
@@ -163,7 +169,56 @@ impl TrainedModel {
         self.manifest.targets
     }
 
-    /// Writes weights, normalisation, the targets' scale, class names and the architecture's settings to one safetensors file, whole or not at
+    /// The shape of one input.
+    pub fn input_shape(&self) -> InputShape {
+        match self.manifest.input_shape[..] {
+            [channels, height, width] => InputShape::Image { channels, height, width },
+            _ => InputShape::Table { n_features: self.manifest.input_shape.iter().product() },
+        }
+    }
+
+    /// Of a model trained on a table, how its columns become features; it is kept in the model's file.
+    pub fn table(&self) -> Option<&TableSchema> {
+        self.manifest.table.as_ref()
+    }
+
+    /// Loads inputs to predict in the form that the model takes: see [`DataSpec::load_new`].
+    ///
+    /// # Errors
+    /// As [`DataSpec::load_new`].
+    pub fn load_new(&self, data: &DataSpec, resize: bool) -> Result<NewSamples> {
+        let like = ModelInputs { shape: self.input_shape(), classes: self.classes(), table: self.table() };
+        data.load_new(like, resize)
+    }
+
+    /// Predicts each of `samples`: what is known of it ([`NewSamples::about`]), then the columns of [`TrainedModel::predict`].
+    /// The prediction of a regression is in the unit of its table's target.
+    ///
+    /// # Errors
+    /// As [`TrainedModel::predict`].
+    pub fn predict_new(&self, samples: &NewSamples) -> Result<DataFrame> {
+        let predictions = self.predict(&samples.inputs)?;
+        let mut columns: Vec<Column> = samples.about.columns().to_vec();
+        for column in predictions.columns() {
+            let mut column = column.clone();
+            // A class may be called "row".
+            while columns.iter().any(|known| known.name() == column.name()) {
+                column.rename(format!("{}'", column.name()).into());
+            }
+            columns.push(column);
+        }
+        if let Some((mean, deviation)) = self.table().map(TableSchema::target_scale)
+            && (mean, deviation) != (0.0, 1.0)
+            && let Some(last) = columns.last_mut().filter(|_| self.classes().is_empty())
+        {
+            let values = last.f32()?.iter().map(|value| Some((f64::from(value?) * deviation + mean) as f32));
+            *last = Series::new(last.name().clone(), values.collect::<Vec<Option<f32>>>()).into();
+        }
+        Ok(DataFrame::new(samples.len(), columns)?)
+    }
+
+    /// Writes weights, normalisation, the targets' scale, the table's schema, class names and the architecture's
+    /// settings to one safetensors file, whole or not at
     /// all.
     ///
     /// # Errors
@@ -188,6 +243,14 @@ impl TrainedModel {
         let (manifest, tensors) = Manifest::read(path)?;
         let (input, task) = manifest.made_for(path)?;
         let architecture = crate::model::of_saved(&manifest.architecture, &manifest.settings, input, task)?;
+        // Before weights are made: what a file says of itself could ask for more of them than any machine holds.
+        let least = crate::model::n_weights_at_least(&manifest.architecture, &manifest.settings, input, task);
+        let weights = tensors.iter().filter(|(name, _)| name.starts_with(WEIGHTS));
+        let n_weights = weights.map(|(_, tensor)| tensor.numel() as u128).sum::<u128>();
+        if n_weights < least {
+            let expected = format!("the weights of a {}, {least} or more", manifest.architecture);
+            return Err(Error::bad_file(path, expected, format!("{n_weights} of them")));
+        }
         Self::restore(path, manifest, tensors, architecture.as_ref(), device)
     }
 

@@ -27,7 +27,7 @@ pub struct Sweep {
     pub experiment: String,
     /// A data set's name, as `fashion-mnist`, or where it lies and what is to be done with it.
     pub data: DataSpec,
-    /// A model's name, as `lenet`.
+    /// A model's name, as `lenet`; `auto` is the one that fits the data ([`model::fitting`]).
     #[serde(default = "default_model")]
     pub model: String,
     /// Names of strategies, as `glister` and `fresh-random`.
@@ -46,7 +46,8 @@ pub struct Sweep {
     /// Samples in a batch.
     #[serde(default = "default_batch_size")]
     pub batch_size: usize,
-    /// Trains on the first so many samples only, for a quick trial.
+    /// Trains on so many samples only, for a quick trial: the first of a named data set, else a sample with every class (see
+    /// [`DataSpec::load_split`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take: Option<usize>,
     /// The optimiser.
@@ -150,8 +151,8 @@ impl Sweep {
         // Of the data nothing is known yet; whether these suit a regression is seen before its first run.
         step.check(Task::Classification { n_classes: 2 })?;
         self.data.check()?;
-        if !model::NAMES.contains(&self.model.as_str()) {
-            let hint = format!("; there is: {}", model::NAMES.join(", "));
+        if self.model != model::AUTO && !model::NAMES.contains(&self.model.as_str()) {
+            let hint = format!("; there are: {}, {}", model::NAMES.join(", "), model::AUTO);
             return Err(Error::NotFound { kind: "model", name: self.model.clone(), hint });
         }
         for (name, value) in [("epochs", self.epochs), ("batch_size", self.batch_size)] {

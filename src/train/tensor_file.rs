@@ -75,7 +75,7 @@ pub(super) fn write(
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is damaged, or not of this format.
 pub(super) fn read<M: DeserializeOwned>(path: &Path, format: &Format) -> Result<(M, Tensors)> {
-    let bytes = fs::read(path).map_err(Error::io(path, "reading"))?;
+    let bytes = crate::data::files::read(path)?;
     let bad = |found: String| Error::bad_file(path, format.name, found);
     let damaged = |error: safetensors::SafeTensorError| bad(format!("no whole safetensors file ({error:?})"));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
@@ -89,6 +89,8 @@ pub(super) fn read<M: DeserializeOwned>(path: &Path, format: &Format) -> Result<
     let manifest =
         serde_json::from_str(manifest).map_err(|error| bad(format!("a manifest with an error: {error}")))?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    // Each tensor is a copy of its bytes.
+    crate::data::budget::memory(path.display(), bytes.len() as u64, "use a machine with more memory")?;
     let tensors = file.tensors().into_iter().map(|(name, view)| {
         let kind = view.dtype().try_into()?;
         let size: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();

@@ -1,7 +1,8 @@
 //! What several tests need: a small data set that can be learnt, and the programs that tests drive.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
 use glisten::prelude::{Dataset, Split, Splits};
 use tch::{Kind, Tensor};
@@ -41,6 +42,17 @@ pub(crate) fn glisten() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_glisten"));
     command.env_remove("GLISTEN_STORE").env("OMP_NUM_THREADS", "1");
     command
+}
+
+/// Waits for a child: how it ended, and the most memory that it had, in bytes.
+pub(crate) fn wait_measured(child: Child) -> (ExitStatus, u64) {
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: the child is ours and nobody else waits for it; both places are filled by the call.
+    let usage = unsafe {
+        assert!(libc::wait4(child.id() as libc::pid_t, &raw mut status, 0, usage.as_mut_ptr()) > 0);
+        usage.assume_init()
+    };
+    (ExitStatus::from_raw(status), usage.ru_maxrss as u64 * 1024)
 }
 
 /// What the set-up made and names to the tests in a variable, e.g. `GLISTEN_TEST_PYTHON`.

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Seek};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -55,6 +55,17 @@ impl Programs<'_> {
 
     /// Runs a program in `dir` until it ends, looking at the stop button meanwhile.
     pub(super) fn run(self, program: &str, args: &[&OsStr], dir: &Path) -> Result<(), Failure> {
+        self.run_within(program, args, dir, None)
+    }
+
+    /// The same; the program is ended when it has brought more bytes into a folder than its limit.
+    pub(super) fn run_within(
+        self,
+        program: &str,
+        args: &[&OsStr],
+        dir: &Path,
+        limit: Option<(&Path, u64)>,
+    ) -> Result<(), Failure> {
         let path = self.find(program)?;
         let could_not = |e: std::io::Error| Failure::Reason(format!("{program} could not be run: {e}"));
         let mut said = tempfile::tempfile().map_err(could_not)?;
@@ -69,6 +80,13 @@ impl Programs<'_> {
             .map_err(could_not)?;
         let started = Instant::now();
         let mut nap = Duration::from_millis(2);
+        let n_before = limit.map_or(0, |(folder, _)| bytes_below(folder));
+        let too_much = || {
+            let (folder, limit) = limit?;
+            let found = bytes_below(folder).saturating_sub(n_before);
+            (found > limit)
+                .then(|| Failure::Reason(format!("{program}: {}", super::ways::too_much(found, limit))))
+        };
         let status = loop {
             match child.try_wait().map_err(could_not)? {
                 Some(status) => break status,
@@ -77,7 +95,7 @@ impl Programs<'_> {
                     let late = started.elapsed() > LIMIT;
                     let late =
                         late.then(|| Failure::Reason(format!("{program} had not ended after {LIMIT:?}")));
-                    if let Some(failure) = stop.or(late) {
+                    if let Some(failure) = stop.or(late).or_else(too_much) {
                         // It may have ended by itself meanwhile: either way it is gone after `wait`.
                         let _ = child.kill();
                         let _ = child.wait();
@@ -89,7 +107,7 @@ impl Programs<'_> {
             nap = (nap * 2).min(Duration::from_millis(50));
         };
         if status.success() {
-            return Ok(());
+            return too_much().map_or(Ok(()), Err);
         }
         // Ctrl-C reaches the program too: then its end is no reason to try the next way.
         interrupt::check()?;
@@ -102,6 +120,20 @@ impl Programs<'_> {
             gist(&String::from_utf8_lossy(&text))
         )))
     }
+}
+
+/// Bytes on the disk of all files below a folder. Links are not followed.
+fn bytes_below(folder: &Path) -> u64 {
+    let mut total = 0_u64;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        total = total.saturating_add(if about.is_dir() {
+            bytes_below(&entry.path())
+        } else {
+            about.blocks().saturating_mul(512)
+        });
+    }
+    total
 }
 
 /// The lines of what a program said that tell something, the first three of them, in one line.

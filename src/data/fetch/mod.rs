@@ -208,7 +208,7 @@ fn take_given(kind: Kind, from: &Path, root: &Path, programs: Programs<'_>) -> R
     let unpacked = cache::temp_folder(root, kind)?;
     let folder = if about.is_file() {
         let from = from.canonicalize().map_err(Error::io(from, "finding"))?;
-        ways::unpack(&from, unpacked.path(), programs).map_err(|failure| match failure {
+        ways::unpack(&from, unpacked.path(), kind.facts(), programs).map_err(|failure| match failure {
             Failure::Stop(e) => e,
             Failure::Reason(reason) => {
                 Error::bad_file(&from, format!("a folder, or an archive, with the files of {kind}"), reason)

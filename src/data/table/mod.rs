@@ -7,6 +7,7 @@
 
 mod origin;
 mod pages;
+mod parquet;
 mod read;
 mod schema;
 mod target;
@@ -131,6 +132,18 @@ pub enum Unseen {
     Zeros,
 }
 
+impl std::str::FromStr for Missing {
+    type Err = Error;
+
+    /// As a sweep file writes it: "drop-rows".
+    fn from_str(text: &str) -> Result<Self> {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::Error as NoName;
+        let known: Result<Self, NoName> = Self::deserialize(text.into_deserializer());
+        known.map_err(|_| Error::argument("missing", "error, drop-rows, mean, median or category", text))
+    }
+}
+
 impl TableOptions {
     fn missing_in(&self, column: &str) -> Missing {
         self.missing_in.get(column).copied().unwrap_or(self.missing)
@@ -211,7 +224,8 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::from_csv_with`], for Parquet.
     pub fn from_parquet_with(path: impl AsRef<Path>, target: &str, options: &TableOptions) -> Result<Self> {
-        from_files(path.as_ref(), target, options, |path, _| read::parquet(path))
+        let wanted = |name: &str| !options.ignore.iter().any(|ignored| ignored == name);
+        from_files(path.as_ref(), target, options, |path, _| parquet::parquet(path, &wanted))
     }
 
     /// A data set of a dataframe, `target` naming the column to learn. [`TableOptions::test`] is for files; a frame's test
@@ -243,6 +257,12 @@ impl Dataset {
         self.test = Some(schema.examples(frame)?);
         Ok(self)
     }
+}
+
+/// A file with a table, by its ending; columns that are not `wanted` need not be read.
+fn read_any(path: &Path, options: &TableOptions, wanted: &dyn Fn(&str) -> bool) -> Result<DataFrame> {
+    let is_parquet = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    if is_parquet { parquet::parquet(path, wanted) } else { read::csv(path, options) }
 }
 
 fn from_files(

@@ -22,6 +22,22 @@ impl Origin<'_> {
         }
     }
 
+    /// The name of a column, with its file.
+    pub(super) fn named(&self, column: &str) -> String {
+        match self {
+            Self::Frame => format!("column '{column}'"),
+            Self::File(path) => format!("{}: column '{column}'", path.display()),
+        }
+    }
+
+    /// What the table is, for an error.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Frame => "the dataframe".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
     /// An error about the table as a whole.
     pub(super) fn table(&self, expected: &str, found: impl Into<String>) -> Error {
         match self {

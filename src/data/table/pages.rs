@@ -3,33 +3,60 @@
 //! Polars makes room for as many values as a page header promises. In a damaged file that can be more than any machine has,
 //! which ends the process rather than giving an error. Headers are in Thrift's compact protocol.
 
-use std::io::Cursor;
+use polars_parquet::read::{FileMetadata, PhysicalType};
 
-use polars::prelude::{ParquetReader, PolarsResult, SerReader};
+/// Bytes that one value takes on its way from its column to a feature, beside itself: as a number or a text that may be
+/// missing, and as the feature.
+const ON_THE_WAY: u64 = 16 + 4;
 
-/// Whether the pages of every column promise what the file's footer does, and no more bytes than there are.
+/// Whether the pages of the columns that are `wanted` promise what the file's footer does, and no more bytes than there are;
+/// with the bytes of memory that it takes to read them.
 ///
-/// The inner result says where they do not.
-pub(super) fn check(bytes: &[u8]) -> PolarsResult<Result<(), String>> {
-    let mut reader = ParquetReader::new(Cursor::new(bytes));
-    for (group, rows) in reader.get_metadata()?.row_groups.iter().enumerate() {
+/// # Errors
+/// Where they do not.
+pub(super) fn check(
+    bytes: &[u8],
+    metadata: &FileMetadata,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<u64, String> {
+    let mut needed = 0_u64;
+    for (group, rows) in metadata.row_groups.iter().enumerate() {
         for (at, column) in rows.parquet_columns().iter().enumerate() {
-            let place = format!("in column {} of row group {}", at + 1, group + 1);
-            let range = column.byte_range();
-            if let Err(found) = check_chunk(bytes, range.start, range.end, column.num_values()) {
-                return Ok(Err(format!("{found} {place}")));
+            let is_wanted = column.descriptor().path_in_schema.first().is_some_and(|name| wanted(name));
+            if !is_wanted {
+                continue;
             }
+            let range = column.byte_range();
+            let n_values = column.num_values();
+            let unpacked = check_chunk(bytes, range.start, range.end, n_values)
+                .map_err(|found| format!("{found} in column {} of row group {}", at + 1, group + 1))?;
+            let width = width(column.descriptor().descriptor.primitive_type.physical_type);
+            let values = u64::try_from(n_values).unwrap_or(0).saturating_mul(width + ON_THE_WAY);
+            needed = needed.saturating_add(unpacked).saturating_add(values);
         }
     }
-    Ok(Ok(()))
+    Ok(needed)
 }
 
-/// One column of a row group: pages from `start` on, of `n_values` values together.
-fn check_chunk(bytes: &[u8], start: u64, end: u64, n_values: i64) -> Result<(), String> {
+/// Bytes of a value in memory.
+fn width(physical: PhysicalType) -> u64 {
+    match physical {
+        PhysicalType::Boolean => 1,
+        PhysicalType::Int32 | PhysicalType::Float => 4,
+        PhysicalType::Int64 | PhysicalType::Double => 8,
+        PhysicalType::Int96 => 12,
+        // Each a view of 16 bytes; what they show is in the pages.
+        PhysicalType::ByteArray => 16,
+        PhysicalType::FixedLenByteArray(n) => 16 + n as u64,
+    }
+}
+
+/// One column of a row group: pages from `start` on, of `n_values` values together. Gives the bytes of all of them unpacked.
+fn check_chunk(bytes: &[u8], start: u64, end: u64, n_values: i64) -> Result<u64, String> {
     let part = usize::try_from(start).ok().zip(usize::try_from(end).ok());
     let mut rest =
         part.and_then(|(start, end)| bytes.get(start..end)).ok_or("pages beyond the file's end")?;
-    let mut n_seen = 0;
+    let (mut n_seen, mut unpacked) = (0, 0_u64);
     while n_seen < n_values {
         let header = Page::read(&mut rest).ok_or("no page header where one should be")?;
         let n_bytes = usize::try_from(header.compressed).ok().filter(|&n| n <= rest.len());
@@ -53,8 +80,9 @@ fn check_chunk(bytes: &[u8], start: u64, end: u64, n_values: i64) -> Result<(), 
         }
         rest = &rest[n_bytes..];
         n_seen += header.n_values;
+        unpacked = unpacked.saturating_add(header.uncompressed.unsigned_abs());
     }
-    Ok(())
+    Ok(unpacked)
 }
 
 /// What matters here of a page's header.

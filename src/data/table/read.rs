@@ -1,15 +1,14 @@
-//! Reading CSV and Parquet files whole, with every failure an error about the file.
+//! Reading CSV files whole, with every failure an error about the file.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use polars::prelude::{
-    CsvParseOptions, CsvReadOptions, DataFrame, NullValues, ParquetReader, PolarsResult, SerReader,
-};
+use polars::prelude::{CsvParseOptions, CsvReadOptions, DataFrame, NullValues, PolarsResult, SerReader};
 
-use super::{TableOptions, pages};
-use crate::data::files::{self, DataFile};
+use super::TableOptions;
+use crate::data::budget;
+use crate::data::files::{DataFile, TOO_LARGE};
 use crate::error::{Error, Result};
 
 /// More than this a gzipped CSV file may not unpack to.
@@ -38,6 +37,8 @@ pub(super) fn csv(path: &Path, options: &TableOptions) -> Result<DataFrame> {
         return Err(Error::bad_file(path, "text in UTF-8", format!("other bytes in line {line}")));
     }
     check_header(path, &bytes, options)?;
+    // As columns of 64-bit numbers, or views of texts, while the file's own bytes are still there.
+    budget::memory(path.display(), (bytes.len() as u64).saturating_mul(6), TOO_LARGE)?;
     let null_values = options.null_values.iter().map(|text| text.as_str().into()).collect();
     let parse = CsvParseOptions::default()
         .with_separator(options.separator as u8)
@@ -54,35 +55,8 @@ pub(super) fn csv(path: &Path, options: &TableOptions) -> Result<DataFrame> {
     whole(path, expected, read)
 }
 
-/// A Parquet file.
-pub(super) fn parquet(path: &Path) -> Result<DataFrame> {
-    const MAGIC: &[u8] = b"PAR1";
-    let bytes = files::read(path)?;
-    if bytes.is_empty() {
-        return Err(Error::bad_file(path, "a Parquet file", "an empty file"));
-    }
-    if bytes.len() < 12 || !bytes.starts_with(MAGIC) || !bytes.ends_with(MAGIC) {
-        let found =
-            format!("{} bytes that do not begin and end with PAR1 (another format, or cut off)", bytes.len());
-        return Err(Error::bad_file(path, "a Parquet file", found));
-    }
-    let expected = "an intact Parquet file";
-    whole(path, expected, || pages::check(&bytes))?
-        .map_err(|found| Error::bad_file(path, expected, found))?;
-    let frame = whole(path, expected, || ParquetReader::new(Cursor::new(bytes)).finish())?;
-    // The number of rows is the footer's, whatever the columns hold.
-    match frame.columns().iter().find(|column| column.len() != frame.height()) {
-        Some(column) => {
-            let found =
-                format!("{} rows, but {} in column '{}'", frame.height(), column.len(), column.name());
-            Err(Error::bad_file(path, expected, found))
-        }
-        None => Ok(frame),
-    }
-}
-
-/// Runs a reader of Polars, which panics over some damaged files.
-fn whole<T>(path: &Path, expected: &str, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
+/// Runs a reader of Polars, which panics over some files: damaged ones, and sound ones with what it was built without.
+pub(super) fn whole<T>(path: &Path, expected: &str, read: impl FnOnce() -> PolarsResult<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(Ok(whole)) => Ok(whole),
         Ok(Err(e)) => Err(Error::bad_file(path, expected, first_line(&e.to_string()))),
@@ -91,8 +65,9 @@ fn whole<T>(path: &Path, expected: &str, read: impl FnOnce() -> PolarsResult<T>)
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("a failure of its reader");
-            Err(Error::bad_file(path, expected, format!("damage ({})", first_line(said))))
+                .unwrap_or("its reader failed");
+            let found = format!("damage, or a form that is not supported ({})", first_line(said));
+            Err(Error::bad_file(path, expected, found))
         }
     }
 }
@@ -120,7 +95,7 @@ fn check_header(path: &Path, bytes: &[u8], options: &TableOptions) -> Result<()>
     Ok(())
 }
 
-fn first_line(text: &str) -> String {
+pub(super) fn first_line(text: &str) -> String {
     const MAX_CHARS: usize = 300;
     text.lines().next().unwrap_or_default().chars().take(MAX_CHARS).collect()
 }

@@ -1,6 +1,7 @@
 //! What was learnt of a table's training rows: how each column becomes features, and the target labels.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,9 @@ use super::origin::Origin;
 use super::target::{self, Target};
 use super::values::{self, Values};
 use super::{Missing, TableOptions, TargetKind, Unseen};
+use crate::data::budget;
 use crate::data::examples::Examples;
+use crate::data::new_samples::{self, NewSamples};
 use crate::error::{Error, Result};
 
 /// How a table's columns become features, as learnt of its training rows. Puts new rows into the same form.
@@ -20,6 +23,15 @@ pub struct TableSchema {
     feature_names: Vec<String>,
     unseen: Unseen,
     target: Target,
+    /// How the file was written, if it is a CSV file. Older releases did not keep it.
+    #[serde(default = "comma")]
+    separator: char,
+    #[serde(default)]
+    null_values: Vec<String>,
+}
+
+fn comma() -> char {
+    ','
 }
 
 /// One column's.
@@ -132,7 +144,14 @@ impl TableSchema {
             .collect::<Result<Vec<_>>>()?;
         let target = Target::fit(target_column, kind, &target_values, &rows, &row, options, origin)?;
         let feature_names = columns.iter().flat_map(Plan::feature_names).collect();
-        let schema = Self { columns, feature_names, unseen: options.unseen, target };
+        let schema = Self {
+            columns,
+            feature_names,
+            unseen: options.unseen,
+            target,
+            separator: options.separator,
+            null_values: options.null_values.clone(),
+        };
         let table = Table { values, target: Some(target_values), rows, places };
         let examples = schema.take(&table, origin)?;
         Ok((schema, examples))
@@ -156,6 +175,34 @@ impl TableSchema {
     /// As [`TableSchema::inputs`], and for a target that is missing or of a class that the training rows do not have.
     pub fn examples(&self, frame: &DataFrame) -> Result<Examples> {
         self.examples_of(frame, None, &Origin::Frame)
+    }
+
+    /// Reads the rows of a CSV or Parquet file, to predict with; the target need not be there, and other columns are passed
+    /// over.
+    ///
+    /// # Errors
+    /// As [`TableSchema::inputs`], naming the file; [`Error::Io`] or [`Error::BadFile`] if it cannot be read.
+    pub fn read_new(&self, path: impl AsRef<Path>) -> Result<NewSamples> {
+        let path = path.as_ref();
+        let origin = Origin::File(path);
+        let options = TableOptions {
+            separator: self.separator,
+            null_values: self.null_values.clone(),
+            ..TableOptions::default()
+        };
+        let is_ours =
+            |name: &str| name == self.target.name || self.columns.iter().any(|plan| plan.name == name);
+        let frame = super::read_any(path, &options, &is_ours)?;
+        let table = self.read(&frame, None, false, &origin)?;
+        let inputs = self.features(&table, &origin)?;
+        let label = frame.column(&self.target.name).ok();
+        let label = label.map(|column| self.target.given(column, &origin)).transpose()?;
+        new_samples::of_table(inputs, label)
+    }
+
+    /// The names of the columns that are features, in their order.
+    pub fn columns(&self) -> Vec<&str> {
+        self.columns.iter().map(|plan| plan.name.as_str()).collect()
     }
 
     /// The features' names, F of them: a column's own, `column=category`, or `column missing`.
@@ -198,6 +245,14 @@ impl TableSchema {
     ) -> Result<Table<'a>> {
         let known: Vec<&str> = frame.columns().iter().map(|column| column.name().as_str()).collect();
         let row = |at: usize| places.map_or(at, |places| places[at]) + 1;
+        let wanted = self.columns.iter().map(|plan| plan.name.as_str());
+        let wanted = wanted.chain(with_target.then_some(self.target.name.as_str()));
+        let absent: Vec<&str> = wanted.filter(|name| !known.contains(name)).collect();
+        if absent.len() > 1 {
+            let found =
+                format!("none named {}; there are: {}", quoted(&absent), crate::error::listing(&known));
+            return Err(origin.table("the columns that the training rows have", found));
+        }
         let column = |name: &str| frame.column(name).map_err(|_| origin.no_column(name, &known));
         let values = self
             .columns
@@ -254,6 +309,10 @@ impl TableSchema {
     /// `f32 [N, F]`.
     fn features(&self, table: &Table<'_>, origin: &Origin<'_>) -> Result<Tensor> {
         let (n_rows, n_features) = (table.rows.len(), self.feature_names.len());
+        // The features, and the tensor that is made of them.
+        let needed = (n_rows as u64).saturating_mul(n_features as u64).saturating_mul(8);
+        let advice = "leave out columns of many categories by `ignore`, or take fewer rows";
+        budget::memory(format!("{}: {n_rows} rows of {n_features} features", origin.name()), needed, advice)?;
         let mut features = vec![0_f32; n_rows * n_features];
         let mut first = 0;
         for (plan, values) in self.columns.iter().zip(&table.values) {
@@ -307,6 +366,11 @@ impl TableSchema {
         }
         Ok(Tensor::f_from_slice(&features)?.f_view([n_rows as i64, n_features as i64])?.to_kind(Kind::Float))
     }
+}
+
+/// "'a', 'b'".
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
 /// Learns what becomes of one column.

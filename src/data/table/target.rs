@@ -1,6 +1,6 @@
 //! The target column: classes, or the numbers of a regression.
 
-use polars::prelude::{Column, DataType};
+use polars::prelude::{Column, DataType, NamedFrom, PlSmallStr, Series};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -126,6 +126,15 @@ impl Target {
                 Ok(Tensor::f_from_slice(&rows.iter().map(label).collect::<Result<Vec<i64>>>()?)?)
             }
         }
+    }
+
+    /// What the column says, to be set beside predictions: classes by name, or targets in the table's own unit.
+    pub(super) fn given(&self, column: &Column, origin: &Origin<'_>) -> Result<Column> {
+        let label: PlSmallStr = "label".into();
+        Ok(match read(column, self.kind, &|at| at + 1, origin)? {
+            Values::Texts(texts) => Series::new(label, texts).into(),
+            Values::Numbers(numbers) => Series::new(label, numbers).into(),
+        })
     }
 
     fn unknown(&self, text: &str, row: usize, origin: &Origin<'_>) -> Error {

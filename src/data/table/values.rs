@@ -3,6 +3,7 @@
 use polars::prelude::{Column, DataType};
 
 use super::origin::Origin;
+use crate::data::budget;
 use crate::error::Result;
 
 /// A column's values; `None` where one is missing.
@@ -26,6 +27,10 @@ impl Values {
             || matches!(dtype.to_string().as_str(), "cat" | "enum");
         if is_text || (as_texts && (dtype.is_primitive_numeric() || *dtype == DataType::Null)) {
             let texts = column.as_materialized_series().cast(&DataType::String)?;
+            // Of a column each value may be a long text that the file has once.
+            let n_bytes = texts.str()?.iter().flatten().map(|text| text.len() as u64).sum::<u64>();
+            let needed = n_bytes.saturating_add(40 * texts.len() as u64);
+            budget::memory(origin.named(name), needed, "leave the column out by `ignore`")?;
             return Ok(Self::Texts(texts.str()?.iter().map(|text| text.map(str::to_owned)).collect()));
         }
         if !dtype.is_primitive_numeric() && *dtype != DataType::Null {
