@@ -48,14 +48,14 @@ impl PredictArguments {
             let mut csv = Vec::new();
             CsvWriter::new(&mut csv).finish(&mut predictions)?;
             glisten_reports::write(path, &String::from_utf8(csv)?)?;
-            println!("predictions: {}", path.display());
+            say!("predictions: {}", path.display());
         }
         let matrix = model.confusion_matrix(test)?;
         let mut n_right = 0;
         for (at, class) in model.classes().iter().enumerate() {
             n_right += matrix.column(class)?.i64()?.get(at).unwrap_or(0);
         }
-        println!("accuracy {:.2} % of {} samples", 100.0 * n_right as f64 / test.len() as f64, test.len());
+        say!("accuracy {:.2} % of {} samples", 100.0 * n_right as f64 / test.len() as f64, test.len());
         Table::of(&matrix)?.print(Format::Table)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -170,13 +170,13 @@ impl TrainArguments {
         let fitted = trainer.fit(&data, &experiment)?;
         if let Some(path) = &self.save {
             fitted.model()?.save(path)?;
-            println!("model: {}", path.display());
+            say!("model: {}", path.display());
         }
-        println!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
+        say!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
         if let Some(accuracy) = fitted.test_accuracy {
-            println!("test accuracy {:.2} %", 100.0 * accuracy);
+            say!("test accuracy {:.2} %", 100.0 * accuracy);
         }
-        println!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
+        say!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -244,12 +244,12 @@ impl SweepArguments {
         let store = self.store.open()?;
         let fitted = sweep.run(&store, Some(device))?;
         let n_reused = fitted.iter().filter(|fitted| fitted.reused).count();
-        println!("{} runs, {n_reused} of them complete before", fitted.len());
+        say!("{} runs, {n_reused} of them complete before", fitted.len());
         runs::print_best_first(&store, &sweep.experiment)?;
         let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
             let options = Options { published: sweep.published.clone(), ..Default::default() };
-            println!("report: {}", done.report_with(path, &options)?);
+            say!("report: {}", done.report_with(path, &options)?);
         }
         if let Some(path) = &self.json {
             report::write_figures(path, done.name(), &done.summary()?, &sweep.published)?;
