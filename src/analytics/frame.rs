@@ -11,7 +11,7 @@ use polars::prelude::{
 use super::names::Names;
 use super::property::{Statistic, Value};
 use crate::error::Result;
-use crate::track::{MetricPoint, MetricStats, Parameter, RunRecord};
+use crate::track::{MetricPoint, MetricStats, Parameter, RunRecord, utc};
 
 /// Parameters that come first, in this order, where there are any: what a run is told by.
 const LEADING: [&str; 3] = ["strategy", "fraction", "seed"];
@@ -199,9 +199,10 @@ fn ended(runs: &[&RunRecord]) -> Column {
     time("ended", runs.iter().map(|run| run.ended_ms))
 }
 
-/// Milliseconds since 1970 as a datetime whose type names its zone, UTC.
+/// Milliseconds since 1970 as a datetime whose type names its zone, UTC; null for a moment that no calendar has.
 fn time(name: &str, values: impl Iterator<Item = Option<i64>>) -> Column {
-    let milliseconds = Int64Chunked::from_iter_options(name.into(), values);
+    let known = values.map(|ms| ms.filter(|&ms| utc(ms).is_some()));
+    let milliseconds = Int64Chunked::from_iter_options(name.into(), known);
     milliseconds.into_datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC)).into_series().into()
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use glisten::track::Experiment;
 
 use super::StoreArguments;
-use super::text::{count, printable};
+use super::text::count;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -43,7 +43,7 @@ impl DeleteArguments {
         for name in &self.runs {
             experiment.delete_run(name)?;
         }
-        println!("deleted {}", printable(&what));
+        say!("deleted {what}");
         Ok(ExitCode::SUCCESS)
     }
 }

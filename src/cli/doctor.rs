@@ -30,7 +30,7 @@ impl DoctorArguments {
                     (console::style("!!").red(), text)
                 }
             };
-            println!("{mark} {what:<10} {text}");
+            super::print::drawn(&format!("{mark} {what:<10} {}", super::text::printable_lines(&text)));
         };
         say("glisten", Ok(env!("CARGO_PKG_VERSION").to_owned()));
         say("libtorch", libtorch());

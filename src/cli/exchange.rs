@@ -14,7 +14,7 @@ use super::StoreArguments;
 enum To {
     /// runs.parquet and metrics.parquet, and each run's selections and artifacts
     Parquet,
-    /// The same as CSV
+    /// The same as CSV; a text that a spreadsheet would take for a formula has a ' in front
     Csv,
     /// The same as JSON lines: an object a line
     Jsonl,
@@ -51,6 +51,9 @@ pub(super) struct ExportArguments {
     /// Leave out artifacts and selections
     #[arg(long)]
     no_artifacts: bool,
+    /// In CSV, texts just as they are: what a spreadsheet takes for a formula too
+    #[arg(long)]
+    raw: bool,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -59,7 +62,7 @@ impl ExportArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.store.open_existing()?;
         let experiment = Experiment::open_in(&store, &self.experiment)?;
-        let mut export = experiment.export().artifacts(!self.no_artifacts);
+        let mut export = experiment.export().artifacts(!self.no_artifacts).raw_text(self.raw);
         if !self.runs.is_empty() {
             export = export.runs(&self.runs);
         }
@@ -69,7 +72,7 @@ impl ExportArguments {
                     "--to mlflow: say which server with --uri or MLFLOW_TRACKING_URI; -o is for files"
                 );
             };
-            println!("{}", export.mlflow(&MlflowServer::new(uri)?)?);
+            say!("{}", export.mlflow(&MlflowServer::new(uri)?)?);
             return Ok(ExitCode::SUCCESS);
         }
         let Some(folder) = &self.output else {
@@ -81,7 +84,7 @@ impl ExportArguments {
             To::Jsonl => export.json_lines(folder)?,
             To::Tensorboard | To::Mlflow => export.tensorboard(folder)?,
         };
-        println!("{exported}");
+        say!("{exported}");
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -129,7 +132,7 @@ impl ImportCommand {
                 exchange::import_sagemaker(&store.open()?, file, &experiment)?
             }
         };
-        println!("{imported}");
+        say!("{imported}");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use chrono::{DateTime, Local, NaiveDateTime, TimeDelta, TimeZone};
-use glisten::track::{Experiment, LogLine, RunRecord, Store};
+use glisten::track::{Experiment, LogLine, RunRecord, Store, utc};
 
 use super::StoreArguments;
 use super::follow::{Event, Follower, is_at_work};
@@ -68,7 +68,7 @@ impl LogsArguments {
             self.print(&lines)?;
         }
         // How it ended is no line of its log.
-        eprintln!("{}", printable(&ending(&run, last)));
+        say_aside!("{}", ending(&run, last));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -106,8 +106,7 @@ impl LogsArguments {
         let mut out = io::stdout().lock();
         for line in lines {
             if self.timestamps {
-                let time =
-                    DateTime::from_timestamp_millis(line.time_ms).map(|time| time.with_timezone(&Local));
+                let time = utc(line.time_ms).map(|time| time.with_timezone(&Local));
                 let time =
                     time.map_or_else(String::new, |time| time.format("%Y-%m-%d %H:%M:%S%.3f").to_string());
                 write!(out, "{time}  ")?;
@@ -126,9 +125,9 @@ fn ending(run: &RunRecord, n_lines: i64) -> String {
     if is_at_work(run) {
         return format!("run '{}' is {}{nothing}", run.name, run.status.as_str());
     }
-    let took = run
-        .ended_ms
-        .map_or_else(String::new, |ended| format!(" after {}", clock((ended - run.created_ms) as f64 / 1e3)));
+    let took = run.ended_ms.map_or_else(String::new, |ended| {
+        format!(" after {}", clock(ended.saturating_sub(run.created_ms) as f64 / 1e3))
+    });
     let error = run.error.as_deref().map_or_else(String::new, |error| format!(": {error}"));
     format!("run '{}' {}{took}{error}{nothing}", run.name, run.status.as_str())
 }

@@ -1,5 +1,10 @@
 //! The commands: each parses its arguments, calls the library and prints what came of it.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod print;
+
 mod delete;
 mod doctor;
 mod exchange;
@@ -154,12 +159,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            // An error may quote a name, and a name may hold anything.
-            eprintln!(
-                "{} {}",
-                console::style("error:").red().bold(),
-                text::printable_lines(&error.to_string())
-            );
+            print::error(&error);
             let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
             ExitCode::from(if stopped { 130 } else { 1 })
         }
@@ -168,7 +168,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn fetch(name: &str, from: Option<PathBuf>, offline: bool) -> anyhow::Result<ExitCode> {
     let fetched = data::fetch(name, FetchOptions { from, offline, ..Default::default() })?;
-    println!("{name}: {} (from {})", fetched.dir.display(), fetched.source);
+    say!("{name}: {} (from {})", fetched.dir.display(), fetched.source);
     Ok(ExitCode::SUCCESS)
 }
 

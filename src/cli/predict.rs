@@ -59,7 +59,7 @@ impl PredictArguments {
             let mut csv = Vec::new();
             CsvWriter::new(&mut csv).finish(&mut predictions)?;
             glisten_reports::write(path, &String::from_utf8(csv)?)?;
-            println!("predictions: {}", path.display());
+            say!("predictions: {}", path.display());
         }
         let is_scored = if model.classes().is_empty() {
             print_errors(&samples, &predictions)?
@@ -69,10 +69,10 @@ impl PredictArguments {
         if !is_scored && self.csv.is_none() {
             Table::of(&predictions.head(Some(SHOWN)))?.print(Format::Table)?;
             if predictions.height() > SHOWN {
-                println!("… and {} more; --csv FILE writes all", predictions.height() - SHOWN);
+                say!("… and {} more; --csv FILE writes all", predictions.height() - SHOWN);
             }
         } else if !is_scored {
-            println!("{} samples, none with a label", samples.len());
+            say!("{} samples, none with a label", samples.len());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -103,9 +103,9 @@ fn print_confusion(
     let n_right: i64 = (0..classes.len()).map(|at| counts[at][at]).sum();
     let without = samples.len() - n_labelled;
     let without = if without > 0 { format!(", {without} more have no label") } else { String::new() };
-    println!("accuracy {:.2} % of {n_labelled} samples{without}", 100.0 * n_right as f64 / n_labelled as f64);
+    say!("accuracy {:.2} % of {n_labelled} samples{without}", 100.0 * n_right as f64 / n_labelled as f64);
     if let Some(first) = unknown.first() {
-        println!("{} labels are none of the model's classes, as '{first}': counted as wrong", unknown.len());
+        say!("{} labels are none of the model's classes, as '{first}': counted as wrong", unknown.len());
     }
     let mut first = "true".to_owned();
     while classes.contains(&first) {
@@ -134,9 +134,9 @@ fn print_errors(samples: &NewSamples, predictions: &DataFrame) -> anyhow::Result
     let squared =
         |of: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(|pair| of(pair).powi(2) / n).sum::<f64>();
     let (error, spread) = (squared(&|(target, value)| target - value), squared(&|(target, _)| target - mean));
-    println!("RMSE {:.6} over {} samples", error.sqrt(), pairs.len());
+    say!("RMSE {:.6} over {} samples", error.sqrt(), pairs.len());
     if spread > 0.0 {
-        println!("R² {:.4}", 1.0 - error / spread);
+        say!("R² {:.4}", 1.0 - error / spread);
     }
     Ok(true)
 }

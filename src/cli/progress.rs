@@ -7,6 +7,8 @@ use std::time::Duration;
 use glisten::progress::{Listener, RunProgress, set_listener};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::text::printable;
+
 /// Shows this process's progress on standard error: bars on a terminal, plain lines elsewhere.
 pub(super) fn install() {
     set_listener(Some(Arc::new(Terminal::default())));
@@ -22,7 +24,7 @@ impl Listener for Terminal {
         let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(progress.run.clone()).or_insert_with(|| {
             let bar = ProgressBar::new(progress.epochs as u64).with_style(style());
-            bar.set_prefix(progress.run.clone());
+            bar.set_prefix(printable(&progress.run));
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -37,11 +39,11 @@ impl Listener for Terminal {
             bar.elapsed().as_secs_f64()
         });
         let time = seconds.map(|seconds| format!(" in {seconds:.1} s")).unwrap_or_default();
-        eprintln!("{}: {status}{time}  {}", progress.run, figures(progress));
+        say_aside!("{}: {status}{time}  {}", progress.run, figures(progress));
     }
 
     fn note(&self, text: &str) {
-        eprintln!("{text}");
+        super::print::aside(text);
     }
 }
 

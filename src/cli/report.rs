@@ -95,31 +95,31 @@ impl ReportArguments {
             .map(|name| Experiment::open_in(&store, name))
             .collect::<Result<_, _>>()?;
         let written = report::report_on(&experiments, &self.output, &options)?;
-        println!("{written}");
+        say!("{written}");
         if let Some(data) = written.data() {
-            println!("data: {data}");
+            say!("data: {data}");
         }
         // The figures in words, for those who only want to know.
         let summary = report::summary_of(&experiments, &options)?;
-        println!("{}", summary.headline);
+        say!("{}", summary.headline);
         if let Some(others) = &summary.others {
-            println!("{others}");
+            say!("{others}");
         }
         for caveat in &summary.caveats {
-            println!("- {caveat}");
+            say!("- {caveat}");
         }
         if let Some(path) = &self.json {
             write_figures(path, &self.experiments.join(", "), &summary, &[])?;
         }
         if let Some(folder) = &self.charts {
             for path in report::save_charts(&experiments, folder, &options, self.png)? {
-                println!("chart: {}", path.display());
+                say!("chart: {}", path.display());
             }
         }
         if let Some(path) = self.pdf {
             let path = path.unwrap_or_else(|| self.output.with_extension("pdf"));
             report::print_to_pdf(&self.output, &path)?;
-            println!("pdf: {}", path.display());
+            say!("pdf: {}", path.display());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -145,6 +145,6 @@ pub(super) fn write_figures(
         "beside_published": beside,
     });
     glisten_reports::write(path, &serde_json::to_string_pretty(&figures)?)?;
-    println!("figures: {}", path.display());
+    say!("figures: {}", path.display());
     Ok(())
 }

@@ -77,6 +77,10 @@ pub(super) struct RunsArguments {
     /// The same as --format csv
     #[arg(long, conflicts_with = "format")]
     csv: bool,
+    /// In csv, texts just as they are. Without this, what would steer a terminal is escaped (as \\u{1b}), and texts that a
+    /// spreadsheet would take for a formula have a ' in front
+    #[arg(long)]
+    raw: bool,
     /// Show what differs between these runs, and only that
     #[arg(long, value_name = "RUN,…", value_delimiter = ',', conflicts_with_all = ["columns", "all", "follow", "limit"])]
     compare: Vec<String>,
@@ -97,21 +101,21 @@ impl RunsArguments {
         let names_runs = self.filter.is_some() || self.search.is_some() || !self.compare.is_empty();
         if self.experiments.is_empty() && !self.all_experiments && !names_runs {
             anyhow::ensure!(!self.follow, "--follow: name an experiment, or --all-experiments");
-            Table::of(&experiments(&store)?)?.print(format)?;
+            Table::of(&experiments(&store)?)?.print_as(format, self.raw)?;
             return Ok(ExitCode::SUCCESS);
         }
         let query = self.query(&store)?;
         if !self.compare.is_empty() {
-            Table::of(&query.compare(&self.compare)?)?.print(format)?;
+            Table::of(&query.compare(&self.compare)?)?.print_as(format, self.raw)?;
             return Ok(ExitCode::SUCCESS);
         }
         if !self.follow {
             let table = self.table(&query, format)?;
             if table.n_rows == 0 && format == Format::Table {
                 let found = self.filter.is_some() || self.search.is_some();
-                println!("{}", if found { "no run satisfies that" } else { "no runs yet" });
+                say!("{}", if found { "no run satisfies that" } else { "no runs yet" });
             } else {
-                table.print(format)?;
+                table.print_as(format, self.raw)?;
             }
             return Ok(ExitCode::SUCCESS);
         }

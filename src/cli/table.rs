@@ -3,17 +3,19 @@
 use std::io::{self, IsTerminal, Write};
 
 use console::measure_text_width;
+use glisten::exchange::csv_cell;
+use glisten::track::utc;
 use polars::prelude::{Column, DataFrame, DataType, TimeUnit};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::text::{fit, number, pad, printable};
+use super::text::{fit, number, pad, printable, printable_lines, steers};
 
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// For people, as wide as the terminal
     Table,
-    /// Comma-separated values with a header, times as RFC 3339
+    /// Comma-separated values with a header, times as RFC 3339; --raw leaves texts as they are
     Csv,
     /// An array of objects, one a row
     Json,
@@ -62,8 +64,13 @@ impl Table {
         self.position(name).map_or_else(String::new, |column| self.value(column, row).show())
     }
 
-    /// Prints it.
+    /// Prints it; nothing in it steers a terminal, or is run by a spreadsheet.
     pub(super) fn print(&self, format: Format) -> io::Result<()> {
+        self.print_as(format, false)
+    }
+
+    /// Prints it; CSV that is `raw`, for a program that reads it, holds texts just as they are.
+    pub(super) fn print_as(&self, format: Format, raw: bool) -> io::Result<()> {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let mut out = io::BufWriter::new(stdout.lock());
@@ -74,7 +81,7 @@ impl Table {
                     writeln!(out, "{line}")?;
                 }
             }
-            Format::Csv => self.write_csv(&mut out, is_terminal)?,
+            Format::Csv => self.write_csv(&mut out, raw)?,
             Format::Json => self.write_json(&mut out)?,
         }
         out.flush()
@@ -130,10 +137,12 @@ impl Table {
         lines
     }
 
-    /// RFC 4180. On a terminal, what would steer it is escaped; in a file the names are what they are.
-    fn write_csv(&self, out: &mut impl Write, is_terminal: bool) -> io::Result<()> {
+    /// RFC 4180. Unless it is to be raw, what would steer a terminal is escaped, be it on one or on a pipe that ends there,
+    /// and no text reads like a formula of a spreadsheet.
+    fn write_csv(&self, out: &mut impl Write, raw: bool) -> io::Result<()> {
         let field = |text: &str| {
-            let text = if is_terminal { printable(text) } else { text.to_owned() };
+            // Line breaks and tabulators are what a text may hold.
+            let text = if raw { text.to_owned() } else { csv_cell(&printable_lines(text)).into_owned() };
             if text.contains([',', '"', '\n', '\r']) {
                 format!("\"{}\"", text.replace('"', "\"\""))
             } else {
@@ -191,7 +200,7 @@ impl Value {
             Self::Boolean(value) => value.to_string(),
             Self::Integer(value) => value.to_string(),
             Self::Number(value) => number(*value),
-            Self::Time(ms) => match chrono::DateTime::from_timestamp_millis(*ms) {
+            Self::Time(ms) => match utc(*ms) {
                 Some(time) => time.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string(),
                 None => format!("{ms} ms"),
             },
@@ -213,7 +222,7 @@ impl Value {
 }
 
 fn rfc3339(ms: i64) -> String {
-    match chrono::DateTime::from_timestamp_millis(ms) {
+    match utc(ms) {
         Some(time) => time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         None => format!("{ms} ms"),
     }
@@ -255,7 +264,8 @@ struct Harmless;
 impl serde_json::ser::Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         for c in fragment.chars() {
-            if matches!(c, '\u{7F}'..='\u{9F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+            // All of these lie in the first plane; the joiner is part of emoji.
+            if steers(c) && c != '\u{200D}' {
                 write!(writer, "\\u{:04x}", u32::from(c))?;
             } else {
                 write!(writer, "{c}")?;
@@ -329,17 +339,27 @@ mod tests {
     }
 
     #[test]
-    fn csv_is_exact_in_a_file_and_harmless_on_a_terminal() {
-        let written = |is_terminal| {
+    fn csv_is_exact_where_that_is_asked_for_and_else_harmless() {
+        let written = |table: &Table, raw| {
             let mut out = Vec::new();
-            table().write_csv(&mut out, is_terminal).unwrap();
+            table.write_csv(&mut out, raw).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            written(false),
+            written(&table(), true),
             "run,fraction,seed,flip\n\"a, \"\"b\"\"\",0.1,1,true\n\u{1b}[2J\u{9b}c,,2,false\nplain,NaN,3,true\n"
         );
-        assert!(written(true).contains("\\u{1b}[2J\\u{9b}c,,2"));
+        assert_eq!(
+            written(&table(), false),
+            "run,fraction,seed,flip\n\"a, \"\"b\"\"\",0.1,1,true\n\\u{1b}[2J\\u{9b}c,,2,false\nplain,NaN,3,true\n"
+        );
+        let frame = df!("=run" => ["=1+1", "a\nb\tc\rd", "-0.5", "@x", "\u{202E}y"], "lr" => [-0.5, 1.0, 2.0, 3.0, 4.0]);
+        let formulas = Table::of(&frame.unwrap()).unwrap();
+        assert_eq!(
+            written(&formulas, false),
+            "'=run,lr\n'=1+1,-0.5\n\"a\nb\tc\\rd\",1.0\n-0.5,2.0\n'@x,3.0\n\\u{202e}y,4.0\n"
+        );
+        assert!(written(&formulas, true).starts_with("=run,lr\n=1+1,-0.5\n\"a\nb\tc\rd\",1.0\n"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use console::measure_text_width;
 
 /// Whether a terminal would act on `c` instead of showing it: control characters, and the marks that turn the reading
 /// direction or hide what follows.
-fn steers(c: char) -> bool {
+pub(super) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
 }
@@ -23,9 +23,10 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-/// As [`printable`], for a message of several lines.
+/// As [`printable`], for a text of several lines, which may hold tabulators.
 pub(super) fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// `text` in at most `width` columns: its middle gives way to an ellipsis, since names tend to differ at their ends.

@@ -156,7 +156,7 @@ impl TrainArguments {
             (_, why) if self.model == model::AUTO => format!(" (for {why}; --model chooses another)"),
             _ => String::new(),
         };
-        println!(
+        say!(
             "model {}{chosen} on {}: {}, {}",
             architecture.name(),
             data.name,
@@ -199,21 +199,21 @@ impl TrainArguments {
         let fitted = trainer.fit(&data, &experiment)?;
         if let Some(path) = &self.save {
             fitted.model()?.save(path)?;
-            println!("model: {}", path.display());
+            say!("model: {}", path.display());
         }
-        println!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
+        say!("run '{}' of experiment '{}' in {}", fitted.run, self.experiment, store.path().display());
         if let Some(accuracy) = fitted.test_accuracy {
-            println!("test accuracy {:.2} %", 100.0 * accuracy);
+            say!("test accuracy {:.2} %", 100.0 * accuracy);
         }
         for (part, score) in [
             ("validation", fitted.validation_rmse.zip(fitted.validation_r2)),
             ("test", fitted.test_rmse.zip(fitted.test_r2)),
         ] {
             if let Some((rmse, r2)) = score {
-                println!("{part} RMSE {rmse:.6}, R² {r2:.4}");
+                say!("{part} RMSE {rmse:.6}, R² {r2:.4}");
             }
         }
-        println!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
+        say!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -324,12 +324,12 @@ impl SweepArguments {
         let n_reused = outcome.fitted.iter().filter(|fitted| fitted.reused).count();
         let n_failed = outcome.failed.len();
         let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
-        println!("{} runs, {n_reused} of them complete before{failed}", outcome.fitted.len() + n_failed);
+        say!("{} runs, {n_reused} of them complete before{failed}", outcome.fitted.len() + n_failed);
         runs::print_best_first(&store, &sweep.experiment)?;
         let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
             let options = Options { published: sweep.published.clone(), ..Default::default() };
-            println!("report: {}", done.report_with(path, &options)?);
+            say!("report: {}", done.report_with(path, &options)?);
         }
         if let Some(path) = &self.json {
             report::write_figures(path, done.name(), &done.summary()?, &sweep.published)?;

@@ -22,14 +22,14 @@
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 
 use super::files::write_whole;
 use super::{Export, Exported};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::track::{MetricPoint, Parameter, RunRecord, SelectionRecord};
+use crate::track::{MetricPoint, Parameter, RunRecord, SelectionRecord, utc};
 
 impl Export<'_> {
     /// Writes `runs.jsonl`, `metrics.jsonl` and, with the artifacts, `selections.jsonl` into `folder`: one object a line.
@@ -183,8 +183,8 @@ fn single(value: f32) -> Value {
     value.to_string().parse().ok().filter(|_| value.is_finite()).map_or_else(|| number(value.into()), number)
 }
 
-/// Milliseconds since 1970 as RFC 3339 in UTC.
+/// Milliseconds since 1970 as RFC 3339 in UTC; null for a moment that no calendar has.
 fn time(milliseconds: Option<i64>) -> Value {
-    let time = milliseconds.and_then(DateTime::from_timestamp_millis);
+    let time = milliseconds.and_then(utc);
     time.map_or(Value::Null, |time| time.to_rfc3339_opts(SecondsFormat::Millis, true).into())
 }

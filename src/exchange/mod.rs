@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+mod address;
 mod artifacts;
 mod files;
 mod import;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 pub(crate) use files::file_name;
 pub use import::{Imported, import_mlflow, import_sagemaker};
 pub use mlflow::{MlflowExported, MlflowServer};
+pub use tables::csv_cell;
 
 use crate::error::{Error, Result};
 use crate::track::{Experiment, RunRecord};
@@ -36,6 +38,7 @@ pub struct Export<'a> {
     runs: Option<Vec<String>>,
     with_artifacts: bool,
     with_selections: bool,
+    raw_text: bool,
 }
 
 /// The files of an export. Each of them is there whole or not at all.
@@ -78,7 +81,7 @@ impl Experiment {
     /// Begins an export of this experiment: say to where with [`Export::parquet`], [`Export::csv`],
     /// [`Export::json_lines`], [`Export::tensorboard`] or [`Export::mlflow`].
     pub fn export(&self) -> Export<'_> {
-        Export { experiment: self, runs: None, with_artifacts: true, with_selections: true }
+        Export { experiment: self, runs: None, with_artifacts: true, with_selections: true, raw_text: false }
     }
 }
 
@@ -99,6 +102,12 @@ impl<'a> Export<'a> {
     /// Whether selections go along, where artifacts do not: after [`Export::artifacts`], which decides for both.
     pub fn selections(mut self, with_selections: bool) -> Self {
         self.with_selections = with_selections;
+        self
+    }
+
+    /// Whether [`Export::csv`] writes texts just as they are; unless this says so, see [`csv_cell`].
+    pub fn raw_text(mut self, raw_text: bool) -> Self {
+        self.raw_text = raw_text;
         self
     }
 

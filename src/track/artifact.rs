@@ -87,6 +87,17 @@ impl Run {
         self.store().keep_artifact(self.id(), name, Some(extension), Path::new(name), &mut bytes)
     }
 
+    /// As [`Run::log_artifact`], from a file that is open already; `source` is its name in an error, and gives the ending.
+    pub(crate) fn log_artifact_from(
+        &self,
+        name: &str,
+        source: &Path,
+        file: &mut dyn Read,
+    ) -> Result<ArtifactRecord> {
+        let extension = source.extension().and_then(|extension| extension.to_str());
+        self.store().keep_artifact(self.id(), name, extension, source, file)
+    }
+
     /// Keeps a confusion matrix, as a JSON artifact: `counts[i][j]` samples of the class `labels[i]` were taken for
     /// `labels[j]`.
     ///

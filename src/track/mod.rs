@@ -18,6 +18,7 @@ mod schema;
 mod selections;
 mod stats;
 mod store;
+mod time;
 
 pub use artifact::{ArtifactRecord, ConfusionMatrix};
 pub use current::{EXPERIMENT_VARIABLE, RUN_VARIABLE, load_run, unique_name_from_base};
@@ -30,3 +31,5 @@ pub use run::{Run, Status};
 pub use selections::SelectionRecord;
 pub use stats::MetricStats;
 pub use store::Store;
+pub(crate) use time::KNOWN_TIMES;
+pub use time::utc;

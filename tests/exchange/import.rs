@@ -83,7 +83,7 @@ fn a_file_store_of_mlflows_own_client_is_imported_whole_and_once() {
 }
 
 /// A store of one run, as MLflow 3.17 lays it out.
-fn file_store(folder: &Path) {
+pub(crate) fn file_store(folder: &Path) {
     let run = folder.join("1/0123456789abcdef0123456789abcdef");
     for sub in ["metrics/train", "params", "tags", "artifacts"] {
         fs::create_dir_all(run.join(sub)).unwrap();

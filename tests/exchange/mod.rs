@@ -1,6 +1,8 @@
 //! Experiments in and out, with the other tools themselves at the other end.
 
 pub(crate) mod files;
+pub(crate) mod fuzz;
+pub(crate) mod hostile;
 pub(crate) mod import;
 pub(crate) mod mlflow;
 pub(crate) mod server;

@@ -10,6 +10,7 @@ use glisten::track::Experiment;
 
 use super::StoreArguments;
 use super::follow::{Event, Follower};
+use super::print;
 use super::screen::Screen;
 use state::State;
 
@@ -50,7 +51,7 @@ impl WatchArguments {
                 WIDTH_OF_A_FILE
             };
             for line in view::lines(&state, now_ms(), width, usize::MAX) {
-                println!("{line}");
+                print::drawn(&line);
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -73,7 +74,7 @@ impl WatchArguments {
         drop(screen);
         // What was seen last stays to be read.
         for line in view::lines(&state, now_ms(), width, usize::MAX) {
-            println!("{line}");
+            print::drawn(&line);
         }
         Ok(code)
     }

@@ -107,7 +107,7 @@ impl Work {
     /// Seconds to its end, if its epochs go on to take what the last ones took.
     pub(super) fn secs_left(&self, now_ms: i64) -> Option<f64> {
         let n_left = (self.epochs? - self.epoch?).max(0) as f64;
-        let since_last = self.last_ms.map_or(0.0, |last| (now_ms - last) as f64 / 1e3);
+        let since_last = self.last_ms.map_or(0.0, |last| now_ms.saturating_sub(last) as f64 / 1e3);
         Some((n_left * self.epoch_secs? - since_last).max(0.0))
     }
 }
@@ -124,7 +124,7 @@ impl Ended {
             name: run.name.clone(),
             status: run.status,
             error: run.error.clone(),
-            secs: run.ended_ms.map(|ended| (ended - run.created_ms) as f64 / 1e3),
+            secs: run.ended_ms.map(|ended| ended.saturating_sub(run.created_ms) as f64 / 1e3),
             ended_ms: run.ended_ms.unwrap_or(run.created_ms),
             reached: reached.next(),
         }
@@ -141,8 +141,8 @@ fn curve_of(run: &RunRecord) -> Option<String> {
 fn beat_secs(points: &[MetricPoint]) -> Option<f64> {
     let recent = &points[points.len().saturating_sub(RECENT)..];
     let (first, last) = (recent.first()?, recent.last()?);
-    let n = last.step - first.step;
-    (n > 0).then_some((last.time_ms? - first.time_ms?) as f64 / 1e3 / n as f64)
+    let n = last.step.saturating_sub(first.step);
+    (n > 0).then_some(last.time_ms?.saturating_sub(first.time_ms?) as f64 / 1e3 / n as f64)
 }
 
 /// Epochs in all: with a warm start a training has fewer than were asked for.

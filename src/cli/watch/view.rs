@@ -14,7 +14,7 @@ const GAP: &str = "   ";
 
 /// The view in at most `height` lines of at most `width` columns.
 pub(super) fn lines(state: &State, now_ms: i64, width: usize, height: usize) -> Vec<String> {
-    let time = chrono::DateTime::from_timestamp_millis(now_ms)
+    let time = glisten::track::utc(now_ms)
         .map_or_else(String::new, |now| now.with_timezone(&chrono::Local).format("%H:%M:%S").to_string());
     let mut lines = vec![
         style(two_ends(&printable(&state.experiment), &time, width)).bold().to_string(),
@@ -57,7 +57,7 @@ fn counts(state: &State, width: usize) -> String {
 
 /// Two lines: how far a run is, and how it does.
 fn at_work(work: &Work, now_ms: i64, width: usize) -> Vec<String> {
-    let elapsed = format!("{} elapsed", clock((now_ms - work.started_ms) as f64 / 1e3));
+    let elapsed = format!("{} elapsed", clock(now_ms.saturating_sub(work.started_ms) as f64 / 1e3));
     let left = work.secs_left(now_ms).map(|secs| format!("{} left", clock(secs)));
     let (epochs, share) = match (work.epoch.unwrap_or(0), work.epochs) {
         (epoch, Some(epochs)) if epochs > 0 => {

@@ -7,7 +7,12 @@ use yaml_rust2::Event;
 use yaml_rust2::parser::Parser;
 use yaml_rust2::scanner::TScalarStyle;
 
+use super::folder::Folder;
 use crate::error::{Error, Result};
+use crate::track::{KNOWN_TIMES, utc};
+
+/// Bytes that a `meta.yaml` may have; MLflow's own have some hundred.
+const LONGEST: u64 = 1 << 20;
 
 /// A `meta.yaml` that was read.
 pub(super) struct Meta {
@@ -24,10 +29,13 @@ struct Scalar {
 }
 
 impl Meta {
+    /// The `meta.yaml` in `folder`.
+    ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is no mapping in YAML.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    pub(super) fn read(folder: &Folder) -> Result<Self> {
+        let bytes = folder.read("meta.yaml", LONGEST)?;
+        let path = &folder.path().join("meta.yaml");
         let text = String::from_utf8(bytes).map_err(|error| {
             let found = format!("byte {} that is not", error.utf8_error().valid_up_to());
             Error::bad_file(path, "text in UTF-8", found)
@@ -35,7 +43,7 @@ impl Meta {
         let entries = entries(&text).map_err(|(line, found)| {
             Error::bad_file(path, format!("MLflow's 'name: value' in YAML in line {line}"), found)
         })?;
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.clone(), entries })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -68,6 +76,20 @@ impl Meta {
             let expected = format!("a whole number for '{key}' in line {}", scalar.line);
             Error::bad_file(&self.path, expected, format!("{:?}", scalar.text))
         })
+    }
+
+    /// The time at `key`, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Meta::integer`]; for a time that no calendar has, too.
+    pub(super) fn time(&self, key: &str) -> Result<Option<i64>> {
+        let time_ms = self.integer(key)?;
+        if let Some(time_ms) = time_ms.filter(|&time_ms| utc(time_ms).is_none()) {
+            let line = self.entries.get(key).map_or(0, |scalar| scalar.line);
+            let expected = format!("{KNOWN_TIMES} for '{key}' in line {line}");
+            return Err(Error::bad_file(&self.path, expected, time_ms.to_string()));
+        }
+        Ok(time_ms)
     }
 }
 
@@ -119,7 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("meta.yaml");
         std::fs::write(&path, text).unwrap();
-        Meta::read(&path)
+        Meta::read(&Folder::open(folder.path()).unwrap())
     }
 
     /// As PyYAML's `safe_dump` writes them for MLflow: a name that looks like a number of YAML 1.2 is not quoted.

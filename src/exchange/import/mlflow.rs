@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::file_store::{StoredPoint, StoredRun, read};
-use super::{Imported, typed};
+use super::folder::Folder;
+use super::{Imported, hide_secrets, typed};
 use crate::error::{Error, Result};
 use crate::exchange::counted;
 use crate::exchange::mlflow::TEXTS_TAG;
@@ -27,19 +28,24 @@ const LONGEST_NAME: usize = 255;
 /// of one step: where all values of a metric have the same step, which is what logging without one leaves, they are numbered
 /// from 0 in the order of their times; else the latest counts. What was exported to MLflow from here gets its own names back.
 ///
+/// The folder may come from a stranger: `folder` itself may be a link, but no link in it is followed and nothing but regular
+/// files is opened; [`Imported::notes`] says what was passed over, artifacts among them whose names are paths out of a folder
+/// or hold control characters. Passwords in addresses (`https://user:password@host`) are not taken over. A time outside the
+/// years 0 to 9999 is an error.
+///
 /// # Errors
 /// [`Error::BadFile`] for a file that cannot be understood, naming file and line; [`Error::Argument`] for a folder that is
 /// no file store; [`Error::NotFound`] for an experiment that is not in it; [`Error::Store`] if the store cannot be written.
 pub fn import_mlflow(store: &Store, folder: impl AsRef<Path>, experiment: Option<&str>) -> Result<Imported> {
     let _call = interrupt::enter();
     let folder = folder.as_ref();
-    let (found, names) = read(folder, |name| experiment.is_none_or(|wanted| wanted == name))?;
-    if let Some(name) = experiment.filter(|_| found.is_empty()) {
-        return Err(Error::not_found("experiment", name, &names));
+    let found = read(folder, |name| experiment.is_none_or(|wanted| wanted == name))?;
+    if let Some(name) = experiment.filter(|_| found.experiments.is_empty()) {
+        return Err(Error::not_found("experiment", name, &found.names));
     }
-    let mut imported = Imported::default();
+    let mut imported = Imported { notes: found.passed_over.notes(), ..Default::default() };
     let mut ready = Vec::new();
-    for experiment in &found {
+    for experiment in &found.experiments {
         if experiment.n_deleted > 0 {
             let is = if experiment.n_deleted == 1 { "is" } else { "are" };
             let runs = counted(experiment.n_deleted, "deleted run");
@@ -59,7 +65,7 @@ pub fn import_mlflow(store: &Store, folder: impl AsRef<Path>, experiment: Option
             imported.experiments.push((*name).to_owned());
         }
         if let Some((target, before)) = targets.get(name) {
-            run.write(target, before.get(&run.id), &mut imported)?;
+            run.write(target, before.get(&run.id), &found.folder, &mut imported)?;
         }
     }
     Ok(imported)
@@ -89,7 +95,8 @@ struct Ready<'a> {
     name: String,
     past: ImportedRun,
     points: Vec<(String, i64, f64, i64)>,
-    artifacts: Vec<(String, &'a Path)>,
+    /// Names, and paths from the store's folder.
+    artifacts: Vec<(String, &'a str)>,
 }
 
 impl<'a> Ready<'a> {
@@ -104,14 +111,15 @@ impl<'a> Ready<'a> {
             name = name.chars().take(LONGEST_NAME).collect();
         }
         let mut past = ImportedRun {
-            created_ms: run.meta.integer("start_time")?.unwrap_or(0),
-            ended_ms: run.meta.integer("end_time")?,
+            created_ms: run.meta.time("start_time")?.unwrap_or(0),
+            ended_ms: run.meta.time("end_time")?,
             ..past(run)?
         };
         for (key, value) in &run.parameters {
             past.parameters.insert(decode(key, whole), parameter(run, key, value));
         }
         tags(run, &mut past, whole);
+        hide_secrets(&name, &mut past, notes);
         let mut points = Vec::new();
         for (key, series) in &run.metrics {
             let metric = decode(key, whole);
@@ -119,8 +127,16 @@ impl<'a> Ready<'a> {
                 points.push((metric.clone(), point.step, point.value, point.time_ms));
             }
         }
-        let artifacts =
-            run.artifacts.iter().map(|(key, path)| (decode(key, whole), path.as_path())).collect();
+        let mut artifacts = Vec::new();
+        for (key, path) in &run.artifacts {
+            let artifact = decode(key, whole);
+            if is_harmless_path(&artifact) {
+                artifacts.push((artifact, path.as_str()));
+            } else {
+                let why = "its name leads out of a folder, or holds control characters";
+                notes.push(format!("run '{name}': the artifact {artifact:?} is not imported: {why}"));
+            }
+        }
         let uri = run.meta.text("artifact_uri").unwrap_or_default();
         if run.artifacts.is_empty() && !uri.is_empty() && !uri.starts_with("file:") && !uri.starts_with('/') {
             let note = format!("artifacts under {} lie elsewhere and are not imported", scheme(uri));
@@ -132,7 +148,13 @@ impl<'a> Ready<'a> {
     }
 
     /// Imports it, unless all of it is there.
-    fn write(&self, target: &Experiment, before: Option<&Before>, imported: &mut Imported) -> Result<()> {
+    fn write(
+        &self,
+        target: &Experiment,
+        before: Option<&Before>,
+        folder: &Folder,
+        imported: &mut Imported,
+    ) -> Result<()> {
         let run = match before {
             Some(before) if before.is_whole => {
                 imported.n_known += 1;
@@ -141,12 +163,12 @@ impl<'a> Ready<'a> {
             Some(before) => target.find_run(&before.name)?,
             None => target.import_run(&self.name, &self.past)?,
         };
-        self.complete(&run, imported)?;
+        self.complete(&run, folder, imported)?;
         imported.n_runs += 1;
         Ok(())
     }
 
-    fn complete(&self, run: &Run, imported: &mut Imported) -> Result<()> {
+    fn complete(&self, run: &Run, folder: &Folder, imported: &mut Imported) -> Result<()> {
         let points: Vec<(&str, i64, f64, i64)> = self
             .points
             .iter()
@@ -156,14 +178,10 @@ impl<'a> Ready<'a> {
         imported.n_values += points.len();
         for (name, path) in &self.artifacts {
             if name.chars().count() > LONGEST_NAME {
-                imported.notes.push(format!(
-                    "run '{}': the artifact {} has too long a name",
-                    self.name,
-                    path.display()
-                ));
+                imported.notes.push(format!("run '{}': the artifact {path} has too long a name", self.name));
                 continue;
             }
-            run.log_artifact(name, path)?;
+            run.log_artifact_from(name, &folder.path().join(path), &mut folder.file(path)?)?;
             imported.n_artifacts += 1;
         }
         run.set_tag(WHOLE_TAG, "true")
@@ -251,6 +269,13 @@ fn one_a_step(series: &[StoredPoint], run: &str, metric: &str, notes: &mut Vec<S
         ));
     }
     kept
+}
+
+/// Whether an artifact's name is one that every other tool may take for a path below its own folder.
+fn is_harmless_path(name: &str) -> bool {
+    !name.chars().any(char::is_control)
+        && !name.contains('\\')
+        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 fn scheme(uri: &str) -> &str {

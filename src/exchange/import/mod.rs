@@ -1,6 +1,7 @@
 //! Runs that other trackers have kept, as runs of ours.
 
 mod file_store;
+mod folder;
 mod meta;
 mod mlflow;
 mod sagemaker;
@@ -8,8 +9,9 @@ mod sagemaker;
 pub use mlflow::import_mlflow;
 pub use sagemaker::import_sagemaker;
 
+use super::address::without_secrets;
 use super::counted;
-use crate::track::Parameter;
+use crate::track::{ImportedRun, Parameter};
 
 /// What an import came to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +40,26 @@ impl std::fmt::Display for Imported {
         }
         write!(f, " in: {}", crate::error::listing(experiments))?;
         notes.iter().try_for_each(|note| write!(f, "\n  {note}"))
+    }
+}
+
+/// Takes passwords out of the addresses among what a run keeps, and notes how many there were.
+fn hide_secrets(name: &str, run: &mut ImportedRun, notes: &mut Vec<String>) {
+    let parameters = run.parameters.values_mut().chain(run.environment.values_mut());
+    let texts = parameters.filter_map(|value| match value {
+        Parameter::Text(text) => Some(text),
+        _ => None,
+    });
+    let texts = texts.chain(run.tags.values_mut()).chain(&mut run.note).chain(&mut run.error);
+    let mut n_hidden = 0;
+    for text in texts {
+        let without = without_secrets(text).into_owned();
+        n_hidden += usize::from(without != *text);
+        *text = without;
+    }
+    if n_hidden > 0 {
+        let texts = counted(n_hidden, "text");
+        notes.push(format!("run '{name}': passwords in the addresses of {texts} are not taken over"));
     }
 }
 

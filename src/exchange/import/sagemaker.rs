@@ -6,13 +6,16 @@ use std::path::Path;
 
 use csv_core::{ReadRecordResult, Reader};
 
-use super::{Imported, typed};
+use super::folder::read_named;
+use super::{Imported, hide_secrets, typed};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::track::{Experiment, ImportedRun, MetricStats, Parameter, Status, Store};
 
 /// The tag that says which trial component a run was.
 const SOURCE_TAG: &str = "sagemaker.trial_component";
+/// Bytes that such a file may have.
+const LONGEST: u64 = 1 << 30;
 /// The suffixes of a metric's columns, in the order of `analytics.py` of `sagemaker` 2.x.
 const STATISTICS: [&str; 6] = ["Min", "Max", "Avg", "StdDev", "Last", "Count"];
 
@@ -30,19 +33,20 @@ const STATISTICS: [&str; 6] = ["Min", "Max", "Avg", "StdDev", "Last", "Count"];
 pub fn import_sagemaker(store: &Store, csv: impl AsRef<Path>, experiment: &str) -> Result<Imported> {
     let _call = interrupt::enter();
     let csv = csv.as_ref();
-    let rows = read(csv)?;
+    let mut rows = read(csv)?;
     let target = Experiment::resume_in(store, experiment)?;
     let mut known = HashSet::new();
     for record in store.run_records(Some(experiment))? {
         known.extend(record.tags.get(SOURCE_TAG).cloned());
     }
     let mut imported = Imported { experiments: vec![experiment.to_owned()], ..Default::default() };
-    for row in &rows {
+    for row in &mut rows {
         interrupt::check()?;
         if !known.insert(row.component.clone()) {
             imported.n_known += 1;
             continue;
         }
+        hide_secrets(&row.name, &mut row.past, &mut imported.notes);
         target.import_run(&row.name, &row.past)?;
         imported.n_runs += 1;
     }
@@ -95,7 +99,7 @@ impl Column {
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path, "reading"))?;
+    let bytes = read_named(path, LONGEST)?;
     let mut records = records(path, &bytes)?.into_iter();
     let (_, header) = records.next().unwrap_or_default();
     let columns: Vec<Column> = header.iter().enumerate().map(|(at, name)| Column::of(at, name)).collect();

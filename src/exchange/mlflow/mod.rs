@@ -42,7 +42,7 @@ const DONE_TAG: &str = "glisten.exported";
 /// The tag that says which parameters are texts though they read like something else, a key a line.
 pub(super) const TEXTS_TAG: &str = "glisten.texts";
 /// How many runs are asked for at a time.
-const PAGE: u32 = 200;
+const PAGE: u32 = 50;
 
 /// What an export to MLflow came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,8 +163,7 @@ impl<'a> Target<'a> {
 
     fn search(&self, filter: &str) -> Result<HashMap<String, Value>> {
         let mut found = HashMap::new();
-        let mut token = String::new();
-        loop {
+        let ask = |token: &str| {
             let mut body = json!({
                 "experiment_ids": [self.experiment_id],
                 "filter": filter,
@@ -173,20 +172,23 @@ impl<'a> Target<'a> {
                 "order_by": ["attributes.start_time DESC", "attributes.run_id DESC"],
             });
             if !token.is_empty() {
-                body["page_token"] = token.as_str().into();
+                body["page_token"] = token.into();
             }
-            let doing = "looking for runs of earlier exports";
-            let answer = self.client.with_retries(doing, || self.client.post("runs/search", &body))?;
-            for run in answer["runs"].as_array().into_iter().flatten() {
+            self.client.post("runs/search", &body)
+        };
+        self.client.pages("looking for runs of earlier exports", ask, |page| {
+            for run in listed(page, "runs")? {
                 if let Some(id) = tag(run, RUN_TAG) {
+                    let is_run = run["info"]["run_id"].is_string();
+                    if !is_run {
+                        return Err("expected a run with a 'run_id', got one without".to_owned());
+                    }
                     found.insert(id.to_owned(), run.clone());
                 }
             }
-            match answer["next_page_token"].as_str() {
-                Some(next) if !next.is_empty() && next != token => token = next.to_owned(),
-                _ => return Ok(found),
-            }
-        }
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     fn encode(&self, name: &str) -> names::Encoded {
@@ -207,6 +209,18 @@ fn allows_colon(version: &str) -> bool {
 fn tag<'a>(run: &'a Value, key: &str) -> Option<&'a str> {
     let tags = run["data"]["tags"].as_array()?;
     tags.iter().find(|tag| tag["key"] == key)?["value"].as_str()
+}
+
+/// The list of that name in an answer, which leaves out an empty one.
+fn listed<'a>(answer: &'a Value, field: &str) -> Result<&'a [Value], String> {
+    match &answer[field] {
+        Value::Null => Ok(&[]),
+        Value::Array(list) => Ok(list),
+        other => {
+            let found: String = other.to_string().chars().take(60).collect();
+            Err(format!("expected a list as '{field}', got {found}"))
+        }
+    }
 }
 
 /// A text that an answer of MLflow has to hold.

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::Target;
 use super::batch::Point;
+use super::{Target, listed};
 use crate::error::Result;
 
 /// Values of one metric at a time: more than most have.
-const PAGE: &str = "20000";
+const PAGE: &str = "5000";
 
 /// Values of a run by metric, step and time.
 #[derive(Default)]
@@ -25,25 +25,26 @@ impl Known {
     ) -> Result<Self> {
         let mut known = Self::default();
         for key in keys {
-            let mut token = String::new();
             let of_key = known.0.entry(key.to_owned()).or_default();
-            loop {
+            let ask = |token: &str| {
                 let mut query = vec![("run_id", run_id), ("metric_key", key), ("max_results", PAGE)];
                 if !token.is_empty() {
-                    query.push(("page_token", &token));
+                    query.push(("page_token", token));
                 }
-                let doing = "reading which values are there";
-                let answer =
-                    target.client.with_retries(doing, || target.client.get("metrics/get-history", &query))?;
-                for metric in answer["metrics"].as_array().into_iter().flatten() {
-                    let at = (whole(&metric["step"]), whole(&metric["timestamp"]));
-                    of_key.entry(at).or_default().push(number(&metric["value"]));
+                target.client.get("metrics/get-history", &query)
+            };
+            target.client.pages("reading which values are there", ask, |page| {
+                for metric in listed(page, "metrics")? {
+                    let point =
+                        whole(&metric["step"]).zip(whole(&metric["timestamp"])).zip(number(&metric["value"]));
+                    let Some((at, value)) = point else {
+                        let found: String = metric.to_string().chars().take(60).collect();
+                        return Err(format!("expected a value with step and timestamp, got {found}"));
+                    };
+                    of_key.entry(at).or_default().push(value);
                 }
-                match answer["next_page_token"].as_str() {
-                    Some(next) if !next.is_empty() && next != token => token = next.to_owned(),
-                    _ => break,
-                }
-            }
+                Ok(())
+            })?;
         }
         Ok(known)
     }
@@ -66,16 +67,22 @@ fn is_same(theirs: f64, ours: f64) -> bool {
     (theirs - ours).abs() <= 4.0 * f64::EPSILON * ours.abs()
 }
 
-/// A whole number, which MLflow's JSON has as a number or, behind some proxies, as protobuf's text.
-fn whole(value: &Value) -> i64 {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
+/// A whole number, which MLflow's JSON has as a number or, behind some proxies, as protobuf's text; one that is 0 may be
+/// left out.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Null => Some(0),
+        Value::String(text) => text.parse().ok(),
+        value => value.as_i64(),
+    }
 }
 
-fn number(value: &Value) -> f64 {
+fn number(value: &Value) -> Option<f64> {
     match value {
-        Value::Number(number) => number.as_f64().unwrap_or(f64::NAN),
-        Value::String(text) => text.parse().unwrap_or(f64::NAN),
-        _ => 0.0,
+        Value::Null => Some(0.0),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
     }
 }
 
@@ -93,9 +100,10 @@ mod tests {
         assert!(is_same(0.1 + 0.2, 0.3) && !is_same(0.3001, 0.3) && is_same(0.0, -0.0));
         assert_eq!(
             (number(&"Infinity".into()), number(&"-Infinity".into())),
-            (f64::INFINITY, f64::NEG_INFINITY)
+            (Some(f64::INFINITY), Some(f64::NEG_INFINITY))
         );
-        assert!(number(&"NaN".into()).is_nan());
-        assert_eq!((whole(&"7".into()), whole(&7.into()), whole(&Value::Null)), (7, 7, 0));
+        assert!(number(&"NaN".into()).unwrap().is_nan());
+        assert_eq!((whole(&"7".into()), whole(&7.into()), whole(&Value::Null)), (Some(7), Some(7), Some(0)));
+        assert_eq!((whole(&1.5.into()), whole(&true.into()), number(&"x".into())), (None, None, None));
     }
 }
