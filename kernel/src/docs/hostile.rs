@@ -30,7 +30,7 @@ fn on_a_small_stack(test: impl FnOnce() + Send) {
 fn ask(code: &str, cursor: usize) {
     let (state, docs) = world();
     let end = code.chars().count();
-    let begun = |what: &str, started: Instant| {
+    let in_time = |what: &str, started: Instant| {
         let taken = started.elapsed();
         let head: String = code.chars().take(60).collect();
         if taken > Duration::from_millis(200) {
@@ -40,15 +40,15 @@ fn ask(code: &str, cursor: usize) {
     };
     let started = Instant::now();
     let reply = complete(&state, &docs, code, cursor);
-    begun("completion", started);
+    in_time("completion", started);
     let place = |name: &str| usize::try_from(reply[name].as_u64().unwrap()).unwrap();
     assert!(place("cursor_start") <= place("cursor_end") && place("cursor_end") <= end, "{reply}");
     let started = Instant::now();
     assert_eq!(inspect(&state, &docs, code, cursor, true)["status"], "ok");
-    begun("inspection", started);
+    in_time("inspection", started);
     let started = Instant::now();
     let _ = completeness(code);
-    begun("is_complete", started);
+    in_time("is_complete", started);
 }
 
 #[test]

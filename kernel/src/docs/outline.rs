@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use super::parse::DEEPEST;
 use super::tokens::{Token, is_word, tokens};
 
 /// The code that matters, at most in bytes: it is parsed up to ten times.
@@ -57,10 +58,13 @@ struct Level {
 
 impl Outline {
     /// Of `before`, the code up to the word `word` at the cursor. `None` inside strings and comments, and where the statement at the
-    /// cursor is too long to be parsed.
+    /// cursor is too long or too deep to be parsed.
     pub(super) fn of(before: &str, word: &str) -> Option<Self> {
         let tokens = tokens(before)?;
         let (partners, open) = brackets(&tokens);
+        if open.len() > DEEPEST {
+            return None;
+        }
         let mut levels = Vec::new();
         let mut is_match = false;
         for at in 0..=open.len() {

@@ -5,7 +5,7 @@ use crate::nesting;
 
 /// How deep code may be nested, as [`nesting::depth`] counts, that completion looks into. Parsing, walking and dropping a tree take a
 /// few kB of stack for each level.
-const DEEPEST: usize = 256;
+pub(super) const DEEPEST: usize = 256;
 
 /// What `parser` makes of `text`. `None` where that is not what it expects, longer than [`LONGEST`] or deeper than [`DEEPEST`].
 pub(super) fn parse<T>(text: &str, parser: impl FnOnce(&str) -> syn::Result<T>) -> Option<T> {

@@ -42,13 +42,10 @@ pub(crate) struct Channel {
     waiting: Waiting,
     /// Clients that have not read for a while: nothing waits for them.
     deaf: HashSet<Vec<u8>>,
-    /// Bytes of the topics that each connection has asked for; see [`TOPICS`].
-    topics: HashMap<Connection, usize>,
+    /// By descriptor the connection, and the bytes of the topics that it has asked for; see [`TOPICS`].
+    topics: HashMap<i32, (u64, usize)>,
     complaints: Complaints,
 }
-
-/// A descriptor, and the address of the client there: descriptors are used again.
-type Connection = (i32, String);
 
 impl Channel {
     /// Binds a socket to `endpoint`.
@@ -123,6 +120,10 @@ impl Channel {
                         if let Ok(Some(reply)) = supervise::catch(|| receive(frames)) {
                             self.send(&reply)?;
                         }
+                        // One answer after the other: many requests at once must not become many answers that wait here.
+                        if self.kind == zmq::ROUTER {
+                            self.send_waiting()?;
+                        }
                     }
                     Ok(None) => {}
                     Err(zmq::Error::EAGAIN) => break,
@@ -131,13 +132,18 @@ impl Channel {
                 }
             }
             if rung {
-                for frames in self.waiting.take() {
-                    let sent = self.send(&frames);
-                    self.waiting.sent(&frames);
-                    sent?;
-                }
+                self.send_waiting()?;
             }
         }
+    }
+
+    fn send_waiting(&mut self) -> zmq::Result<()> {
+        for frames in self.waiting.take() {
+            let sent = self.send(&frames);
+            self.waiting.sent(&frames);
+            sent?;
+        }
+        Ok(())
     }
 
     /// The next message, `None` where it is not to be looked at.
@@ -176,10 +182,13 @@ impl Channel {
     fn may_subscribe(&mut self, message: &mut Message) -> bool {
         let size = message.len() + TOPIC;
         let Some(fd) = message.gets("__fd").and_then(|fd| fd.parse().ok()) else { return true };
-        let address = message.gets("Peer-Address").unwrap_or_default().to_owned();
-        // Of one descriptor only the connection that it is now.
-        self.topics.retain(|(other, from), _| *other != fd || *from == address);
-        let bytes = self.topics.entry((fd, address)).or_default();
+        // A connection that is gone has taken its topics along.
+        let Some(connection) = inode(fd) else { return false };
+        let (known, bytes) = self.topics.entry(fd).or_insert((connection, 0));
+        if *known != connection {
+            // Descriptors are used again.
+            (*known, *bytes) = (connection, 0);
+        }
         match message.first() {
             Some(1) => *bytes += size,
             Some(0) => *bytes = bytes.saturating_sub(size),
@@ -189,12 +198,12 @@ impl Channel {
         if *bytes > TOPICS {
             *bytes = 0;
             self.complaints.warn("a subscriber that asked for too many topics was cut off");
-            // SAFETY: that descriptors may be closed by now does no harm: then this is refused, or another client of ours has to
-            // connect anew.
+            // SAFETY: that the descriptor may be another's by now does no harm: where it is no socket this is refused, and where it
+            // is another client's, that one connects anew.
             unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
             return false;
         }
-        *bytes <= TOPICS
+        true
     }
 
     fn send(&mut self, frames: &Frames) -> zmq::Result<()> {
@@ -284,5 +293,14 @@ impl Channel {
         };
         // XPUB has had this option for longer than libzmq 4.3, which is built along.
         if failed == 0 { Ok(()) } else { Err(zmq::Error::EINVAL) }
+    }
+}
+
+/// What tells the file behind a descriptor from all others that are open.
+fn inode(fd: i32) -> Option<u64> {
+    // SAFETY: the structure is only read once it is filled.
+    unsafe {
+        let mut about = std::mem::MaybeUninit::<libc::stat>::uninit();
+        (libc::fstat(fd, about.as_mut_ptr()) == 0).then(|| about.assume_init().st_ino)
     }
 }
