@@ -83,6 +83,14 @@ fn runs_that_diverge_end_no_sweep_and_are_not_tried_again() {
     assert!(said.contains("--retry-diverged"), "what to do is said: {said}");
     assert_eq!(place.records().iter().map(|run| (run.id, run.ended_ms)).collect::<Vec<_>>(), before);
 
+    // Nor where an older release had run them, which set no mark.
+    let connection = rusqlite::Connection::open(place.path("runs.db")).unwrap();
+    connection.execute("DELETE FROM tags", []).unwrap();
+    drop(connection);
+    let (code, said) = place.sweep(&[]);
+    assert_eq!((code, place.records().len()), (Some(3), 4), "{said}");
+    assert!(said.contains("run 'full seed 0' diverged before: the training loss is"), "{said}");
+
     // Asked to try: in the same runs.
     let (code, said) = place.sweep(&["--retry-diverged"]);
     assert_eq!(code, Some(3), "{said}");
