@@ -9,6 +9,6 @@ pub use crate::error::{Error, Result};
 pub use crate::exchange::{MlflowServer, import_mlflow, import_sagemaker};
 pub use crate::model::{Architecture, LeNet, LogisticRegression, Mlp, Model, ResNet18};
 pub use crate::report::Report;
-pub use crate::select::{Glister, Greedy, Loss, Scope, Select, WeightedDraw};
+pub use crate::select::{Batch, BatchStats, Glister, Greedy, Loader, Loss, Scope, Select, WeightedDraw};
 pub use crate::track::{Experiment, Parameter, Run, Store};
 pub use crate::train::{Augment, Fitted, Precision, Schedule, Sgd, Sweep, TrainedModel, Trainer};

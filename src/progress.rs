@@ -32,8 +32,10 @@ pub struct SweepProgress {
     pub experiment: String,
     /// Runs that are done, those that were done before among them.
     pub n_done: usize,
-    /// Of these, the runs that this sweep found done before.
+    /// Of these, the runs that this sweep found done before, or that had diverged before and were not tried again.
     pub n_reused: usize,
+    /// Of these, the runs that failed, in this call or before.
+    pub n_failed: usize,
     /// Runs in all.
     pub n_runs: usize,
 }

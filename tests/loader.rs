@@ -118,10 +118,10 @@ fn the_cheap_mode_chooses_by_what_training_saw_and_draws_what_it_never_saw() {
     let mut epoch = loader.epoch(model.as_ref()).unwrap();
     assert!(epoch.remembers() && epoch.selection.is_none());
     let _no_grad = tch::no_grad_guard();
-    while let Some((images, _)) = epoch.next() {
-        let features = model.features(&images, true);
-        let indices = epoch.batch_indices().shallow_clone();
-        epoch.note(&indices, &features, &model.logits(&features)).unwrap();
+    while let Some(batch) = epoch.next().transpose().unwrap() {
+        let features = model.features(&batch.inputs, true);
+        let logits = model.logits(&features);
+        let _ = epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
     }
     // As the model did not learn, what was noted is what a pass gives, so the picks must be those of a pass.
     let cheap = loader.epoch(model.as_ref()).unwrap().selection.take().unwrap();
@@ -142,10 +142,10 @@ fn the_cheap_mode_chooses_by_what_training_saw_and_draws_what_it_never_saw() {
     let mut epoch = loader.epoch(model.as_ref()).unwrap();
     let first = epoch.selection.take().unwrap();
     assert!(first.gains.is_none());
-    while let Some((images, _)) = epoch.next() {
-        let features = model.features(&images, true);
-        let indices = epoch.batch_indices().shallow_clone();
-        epoch.note(&indices, &features, &model.logits(&features)).unwrap();
+    while let Some(batch) = epoch.next().transpose().unwrap() {
+        let features = model.features(&batch.inputs, true);
+        let logits = model.logits(&features);
+        let _ = epoch.observe(&batch, &BatchStats { features: &features, logits: &logits }).unwrap();
     }
     let second = loader.epoch(model.as_ref()).unwrap().selection.take().unwrap();
     let first = to_vec(&first.indices);
@@ -165,8 +165,7 @@ fn notes_that_do_not_fit_the_batch_are_refused() {
     let select = Select::glister(0.25).remembered(true);
     let mut loader = select.loader(&data.train, &data.validation).unwrap().batch_size(50);
     let mut epoch = loader.epoch(model.as_ref()).unwrap();
-    assert!(epoch.next().is_some());
-    let indices = epoch.batch_indices().shallow_clone();
+    let indices = epoch.next().unwrap().unwrap().indices;
     let zeros = |n: i64, d: i64| Tensor::zeros([n, d], (Kind::Float, Device::Cpu));
     let message = epoch.note(&indices, &zeros(49, 84), &zeros(50, 10)).unwrap_err().to_string();
     assert!(message.contains("features") && message.contains("50 rows"), "{message}");

@@ -27,7 +27,9 @@ mod layout; // modules point one way only, and say what they are for
 mod loader; // warm starts, pools, the cheap mode
 mod notebook; // the example notebook through the kernel, with nbclient
 mod operators; // own operators against libtorch's, value and gradient
+mod own_loop; // a training loop of one's own: batches, weights, what a strategy is told
 mod pipeline; // fit, store, analytics: one seed one result
+mod regression; // targets of any scale, predictions on it, models of before
 mod report; // reports of several experiments, what was chosen, every option of `glisten report`
 mod report_in_browser; // the report in headless Chromium
 mod runs; // started, loaded, marked, deleted; the files kept with them
@@ -38,5 +40,6 @@ mod store_under_stress; // writers killed, a full disk, sixteen processes at onc
 mod store_versions; // older and newer stores, and those that can only be read
 mod strategies; // what every strategy promises, and the weighted draw's own
 mod support; // what several of these need
+mod sweep_failures; // sweeps of which runs diverge, are stopped or fail
 mod trained_model; // saved, loaded, predicting
 mod training; // every model and every setting of a step

@@ -167,13 +167,58 @@ fn a_stopped_run_is_stored_with_its_metrics_and_resume_does_what_is_missing() {
     assert!(!trainer(&data).fit(&data, &created).unwrap().reused, "only resume() reuses");
 }
 
+/// Before clipping was the default, the same call trained without it. Such a run is told by its parameters: it has no
+/// `clip_grad_norm`, as one that is asked not to clip.
+#[test]
+fn runs_of_the_former_defaults_are_found_and_gone_on_with_as_they_began() {
+    struct StopAfterTwo;
+    impl Listener for StopAfterTwo {
+        fn run(&self, progress: &RunProgress) {
+            if progress.epoch == 2 {
+                interrupt::request();
+            }
+        }
+        fn run_ended(&self, _: &RunProgress, _: &str) {}
+        fn note(&self, _: &str) {}
+    }
+    let _turn = in_turn();
+    let (_folder, store) = store();
+    let data = split_bars(600);
+    let study = Experiment::resume_in(&store, "former").unwrap();
+    let former = || trainer(&data).clip_grad_norm(0.0).checkpoint_every(1);
+    let complete = former().fit(&data, &study).unwrap();
+    let expected = results(&study);
+    let clip_of =
+        |at: usize| store.run_records(Some("former")).unwrap()[at].parameters.get("clip_grad_norm").cloned();
+    assert_eq!(clip_of(0), None);
+    let found = trainer(&data).fit(&data, &study).unwrap();
+    assert!(found.reused && found.run == complete.run, "complete runs are found complete");
+    // Whoever asks for a norm, be it the default one, asks for other work.
+    assert!(!trainer(&data).clip_grad_norm(1.0).fit(&data, &study).unwrap().reused);
+    assert_eq!(clip_of(1), Some(Parameter::Number(1.0)));
+
+    study.delete_run(&complete.run).unwrap();
+    set_listener(Some(Arc::new(StopAfterTwo)));
+    former().fit(&data, &study).unwrap_err();
+    set_listener(None);
+    interrupt::clear();
+    study.delete_run("full seed 0-2").unwrap();
+    let gone_on = trainer(&data).checkpoint_every(1).fit(&data, &study).unwrap();
+    assert!(!gone_on.reused && store.run_records(Some("former")).unwrap().len() == 1);
+    assert_eq!((clip_of(0), results(&study)), (None, expected), "as it would have come out");
+    // A new one is clipped, and says so.
+    trainer(&data).seed(5).fit(&data, &study).unwrap();
+    assert_eq!(clip_of(1), Some(Parameter::Number(1.0)));
+}
+
 #[test]
 fn a_loss_that_is_not_finite_fails_the_run_and_says_what_helps() {
     let _turn = in_turn();
     let (_folder, store) = store();
     let data = split_bars(600);
     let study = Experiment::create_in(&store, "diverged").unwrap();
-    let error = trainer(&data).learning_rate(1e6).epochs(5).fit(&data, &study).unwrap_err();
+    let error =
+        trainer(&data).learning_rate(1e6).clip_grad_norm(0.0).epochs(5).fit(&data, &study).unwrap_err();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
     assert!(error.to_string().contains("a lower learning rate"), "{error}");
     let record = &store.run_records(Some("diverged")).unwrap()[0];

@@ -258,9 +258,10 @@ fn a_loop_of_ones_own_gets_chosen_batches() {
         assert_eq!(epoch.n_samples(), 120);
         chosen.push(sorted(Vec::<i64>::try_from(epoch.indices()).unwrap()));
         let mut sizes = Vec::new();
-        for (images, labels) in epoch {
+        for batch in epoch {
+            let Batch { inputs, labels, .. } = batch.unwrap();
             sizes.push(labels.size()[0]);
-            optimizer.backward_step(&model.forward(&images, true).cross_entropy_for_logits(&labels));
+            optimizer.backward_step(&model.forward(&inputs, true).cross_entropy_for_logits(&labels));
         }
         assert_eq!(sizes, [50, 50, 20]);
     }

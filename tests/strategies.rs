@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use glisten::data::{ClassImbalance, LabelNoise};
 use glisten::prelude::*;
-use glisten::select::{Batch, LastLayer, Loader, STRATEGIES, WeightedDraw};
+use glisten::select::{BatchIndices, LastLayer, STRATEGIES, WeightedDraw};
 use tch::{Device, Kind, Tensor, nn};
 
 use super::support::split_bars;
@@ -34,10 +34,10 @@ fn go_through(
     model: &dyn Model,
     n_classes: i64,
     probability: &dyn Fn(i64) -> f32,
-) -> (Vec<i64>, Vec<Batch>) {
+) -> (Vec<i64>, Vec<BatchIndices>) {
     let mut epoch = loader.epoch(model).unwrap();
     let (mut met, mut batches) = (Vec::new(), Vec::new());
-    while let Some(batch) = epoch.next_batch().unwrap() {
+    while let Some(batch) = epoch.next_indices().unwrap() {
         let samples = to_vec(&batch.indices);
         let labels = epoch.examples().labels.index_select(0, &batch.indices);
         let probabilities: Vec<f32> = samples.iter().map(|&at| probability(at)).collect();
@@ -76,7 +76,7 @@ fn every_strategy_keeps_its_budget_meets_no_sample_twice_and_is_the_same_with_th
                     let mut epoch = loader.epoch(model.as_ref()).unwrap();
                     let n_samples = epoch.n_samples();
                     let mut met = Vec::new();
-                    while let Some(batch) = epoch.next_batch().unwrap() {
+                    while let Some(batch) = epoch.next_indices().unwrap() {
                         let indices = batch.indices.shallow_clone();
                         let inputs = epoch.examples().inputs.index_select(0, &indices);
                         let features = model.features(&epoch.normalization().apply(&inputs), true);
@@ -161,9 +161,21 @@ fn wrong_labels_are_counted_held_back_and_corrected_for() {
     let mut epoch = loader.epoch(model.as_ref()).unwrap();
     assert!(epoch.weighs(&batches[0]));
     let losses = Tensor::from_slice(&[0.1_f32, 5.0]);
-    let batch = Batch { indices: Tensor::from_slice(&[0_i64, 1]), weights: None };
+    let batch = BatchIndices { indices: Tensor::from_slice(&[0_i64, 1]), weights: None };
     let weights = Vec::<f32>::try_from(epoch.weights(&batch, &losses).unwrap()).unwrap();
     assert!(weights[0] > 0.9 && weights[1] < 0.3, "{weights:?}");
+    // One who only tells what his step saw is handed the same weights.
+    let batch = epoch.next().unwrap().unwrap();
+    let probabilities: Vec<f32> = to_vec(&batch.indices).into_iter().map(seen).collect();
+    let features = Tensor::ones([probabilities.len() as i64, 4], (Kind::Float, Device::Cpu));
+    let stats = BatchStats { features: &features, logits: &logits(&batch.labels, &probabilities, n_classes) };
+    let weights = epoch.observe(&batch, &stats).unwrap();
+    let given =
+        BatchIndices { indices: batch.indices.shallow_clone(), weights: Some(batch.weights.shallow_clone()) };
+    let expected = epoch.weights(&given, &-Tensor::from_slice(&probabilities).log()).unwrap();
+    assert!((&weights - expected).abs().max().double_value(&[]) < 1e-3, "{weights:?}");
+    let of_doubted = weights.double_value(&[probabilities.iter().position(|p| *p < 0.1).unwrap() as i64]);
+    assert!(of_doubted < 0.5 * batch.weights.max().double_value(&[]), "{of_doubted}");
 
     // What the evidence says of each sample: those with a wrong label pull the other way.
     let table = evidence.to_dataframe().unwrap();
@@ -190,7 +202,7 @@ fn clean_labels_are_left_alone() {
     }
     assert_eq!(loader.evidence().unwrap().unwrap().noise_rate, 0.0);
     let epoch = loader.epoch(model.as_ref()).unwrap();
-    assert!(!epoch.weighs(&Batch { indices: Tensor::from_slice(&[0_i64]), weights: None }));
+    assert!(!epoch.weighs(&BatchIndices { indices: Tensor::from_slice(&[0_i64]), weights: None }));
 }
 
 #[test]

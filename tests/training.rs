@@ -4,7 +4,7 @@ use glisten::model;
 use glisten::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::support::split_bars;
 
@@ -58,6 +58,45 @@ fn a_regression_is_learnt_and_has_no_accuracy() {
     assert!(smoothed.unwrap_err().to_string().starts_with("label_smoothing: expected 0"));
 }
 
+/// `n` images of one's own, as it were: 48 × 48, a thin white line over a few white dots on black, in one of four directions.
+fn strokes(n: usize) -> Splits {
+    const SIDE: i64 = 48;
+    tch::set_num_threads(1);
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut pixels = Vec::with_capacity(n * (SIDE * SIDE) as usize);
+    for at in 0..n {
+        let offset = rng.gen_range(8..40);
+        for (y, x) in (0..SIDE * SIDE).map(|pixel| (pixel / SIDE, pixel % SIDE)) {
+            let on_line = [y == offset, x == offset, y - x == 24 - offset, y + x == 24 + offset][at % 4];
+            pixels.push(if on_line || rng.gen_ratio(1, 50) { 255_u8 } else { 0 });
+        }
+    }
+    let images = Tensor::from_slice(&pixels).view([n as i64, 1, SIDE, SIDE]);
+    let labels = Tensor::arange(n as i64, (Kind::Int64, Device::Cpu)).remainder(4);
+    Dataset::from_tensors("strokes", images, labels)
+        .unwrap()
+        .split(Split { validation: 0.2, seed: 1 })
+        .unwrap()
+}
+
+/// A learning rate of 0.05 without clipping kills the ReLUs of most of these in their first steps.
+#[test]
+fn the_defaults_learn_a_few_hundred_images_of_ones_own_with_every_seed() {
+    let data = strokes(400);
+    let accuracy = |trainer: Trainer| *fit(&trainer, &data, "validation:accuracy").last().unwrap();
+    for batch_size in [128, 16] {
+        for seed in 0..4 {
+            let trainer = Trainer::new(LeNet::for_data(&data)).batch_size(batch_size).seed(seed);
+            let reached = accuracy(trainer.epochs(15));
+            assert!(reached > 0.9, "batches of {batch_size}, seed {seed}: {reached}");
+        }
+    }
+    let unclipped = (0..2)
+        .map(|seed| accuracy(Trainer::new(LeNet::for_data(&data)).clip_grad_norm(0.0).epochs(15).seed(seed)));
+    let worst = unclipped.fold(1.0, f64::min);
+    assert!(worst < 0.7, "without clipping {worst}: then what is it for?");
+}
+
 #[test]
 fn every_setting_of_a_step_counts_and_repeats_itself() {
     let data = split_bars(400);
@@ -101,7 +140,12 @@ fn settings_out_of_range_are_refused_before_anything_is_stored() {
     let trainer = || Trainer::new(LeNet::for_data(&data));
     for (trainer, expected) in [
         (trainer().label_smoothing(1.0), "label_smoothing: expected"),
-        (trainer().clip_grad_norm(0.0), "clip_grad_norm: expected a positive number, got 0"),
+        (
+            trainer().clip_grad_norm(-0.5),
+            "clip_grad_norm: expected a positive number, or 0 for no clipping, got -0.5",
+        ),
+        (trainer().clip_grad_norm(f64::NAN), "clip_grad_norm: expected a positive number"),
+        (trainer().clip_grad_norm(f64::INFINITY), "clip_grad_norm: expected a positive number"),
         (
             trainer().augment(Augment { crop_padding: -1, flip: false }),
             "crop_padding: expected 0 to 64 pixels, got -1",

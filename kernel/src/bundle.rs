@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::nesting;
+
 /// The mending command, for every message about a bundle that is missing or does not fit.
 pub(crate) const MEND: &str = "run `cargo xtask bundle` in the clone of Glisten";
 
@@ -142,7 +144,9 @@ impl Bundle {
             .arg("-L")
             .arg(format!("dependency={}", self.folder.join("deps").display()))
             .arg("-L")
-            .arg(format!("native={}", stubs.display()));
+            .arg(format!("native={}", stubs.display()))
+            // rustc walks deep expressions by calling itself, as other compilers do.
+            .env("RUST_MIN_STACK", nesting::STACK.to_string());
         command
     }
 }

@@ -131,8 +131,11 @@ impl Interrupts {
                     return;
                 }
             } else if !now.warned && pressed.elapsed() >= GRACE {
-                running.publish.stream(true, PATIENCE);
+                let publish = Arc::clone(&running.publish);
                 now.warned = true;
+                drop(now);
+                // Where nobody reads the output, this waits; the stop button must not.
+                publish.stream(true, PATIENCE);
             }
         }
     }

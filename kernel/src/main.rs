@@ -8,11 +8,15 @@ mod calls;
 mod deps;
 mod docs;
 mod eval;
+#[cfg(test)]
+mod fuzz;
 mod install;
 mod interrupt;
 mod jupyter;
+mod nesting;
 mod pump;
 mod signals;
+mod supervise;
 mod temp;
 mod worker;
 mod worker_main;
@@ -77,6 +81,7 @@ enum Action {
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::new().filter_or("GLISTEN_KERNEL_LOG", "warn")).init();
+    supervise::watch();
     match act(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::supervise;
 use crate::worker::{Publish, Reply};
 
 /// How long text is gathered before it is shown: a message for each write of `eprint!` would be many.
@@ -37,12 +38,20 @@ pub(crate) fn start(
                 pipe.fill();
                 let text = pipe.take_text();
                 if !text.is_empty() {
-                    publish.stream(is_stderr, &text);
+                    let shown = supervise::catch(|| {
+                        supervise::panic_if_asked(&text);
+                        publish.stream(is_stderr, &text);
+                    });
+                    say_if_lost(shown, "some output", publish.as_ref());
                 }
             }
             for line in replies.take_lines() {
-                if let Some(reply) = dispatch(&line, publish.as_ref()) {
-                    let _ = mailbox.send(reply);
+                match supervise::catch(|| dispatch(&line, publish.as_ref())) {
+                    Ok(Some(reply)) => {
+                        let _ = mailbox.send(reply);
+                    }
+                    Ok(None) => {}
+                    Err(sentence) => say_if_lost(Err(sentence), "a display", publish.as_ref()),
                 }
             }
             if replies.closed {
@@ -51,6 +60,13 @@ pub(crate) fn start(
             }
         }
     });
+}
+
+/// Tells the user of output that a panic of the kernel's own has swallowed.
+fn say_if_lost(shown: Result<(), String>, what: &str, publish: &dyn Publish) {
+    if let Err(sentence) = shown {
+        publish.stream(true, &format!("{what} is missing here: {sentence}\n"));
+    }
 }
 
 /// Publishes what needs no answer; the rest is for the session.
@@ -65,7 +81,10 @@ fn dispatch(line: &[u8], publish: &dyn Publish) -> Option<Reply> {
     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
     match message["type"].as_str().unwrap_or_default() {
         "result" => return Some(Reply::Result(message["data"].take())),
-        "done" => return Some(Reply::Done),
+        "done" => {
+            let stage = message["stage"].as_u64().and_then(|stage| usize::try_from(stage).ok());
+            return Some(Reply::Done(stage));
+        }
         "ask" => {
             let password = message["password"].as_bool().unwrap_or_default();
             return Some(Reply::Ask { prompt: text("prompt"), password });

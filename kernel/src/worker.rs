@@ -40,8 +40,8 @@ pub(crate) enum Reply {
     Ask { prompt: String, password: bool },
     /// The user's line, from the kernel's own stdin channel.
     Answer(String),
-    /// The cell has ended and all its output was passed on.
-    Done,
+    /// The cell has ended and all its output was passed on; and the stage of its source that failed, if one did.
+    Done(Option<usize>),
     /// The process has ended.
     Exited,
 }

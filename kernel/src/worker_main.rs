@@ -44,12 +44,13 @@ pub(crate) fn serve(prelude: &Path) -> anyhow::Result<()> {
         let request: Value = serde_json::from_str(&text)?;
         match request["op"].as_str() {
             Some("run") => {
-                if let Err(error) = run(&request) {
+                let stage = run(&request).unwrap_or_else(|error| {
                     let message = json!({"type": "error", "ename": "LoadError", "evalue": format!("{error:#}"),
                         "traceback": [format!("\x1b[1;31mLoadError\x1b[0m: {error:#}")]});
-                    writeln!(replies, "{message}")?;
-                }
-                writeln!(replies, "{}", json!({"type": "done"}))?;
+                    let _ = writeln!(replies, "{message}");
+                    None
+                });
+                writeln!(replies, "{}", json!({"type": "done", "stage": stage}))?;
             }
             Some("forget") => {
                 for name in request["names"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -80,8 +81,8 @@ fn read_line(mut requests: &File) -> std::io::Result<Option<String>> {
     }
 }
 
-/// Loads a cell and calls it. The library stays: variables may hold its code, as destructors or trait objects.
-fn run(request: &Value) -> anyhow::Result<()> {
+/// Loads a cell and calls it; the stage that failed, if one did. The library stays: variables may hold its code, as destructors or trait objects.
+fn run(request: &Value) -> anyhow::Result<Option<usize>> {
     let path = request["library"].as_str().context("no library named")?;
     let symbol = request["symbol"].as_str().context("no symbol named")?;
     for needed in request["needs"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -90,11 +91,12 @@ fn run(request: &Value) -> anyhow::Result<()> {
     }
     let library = std::mem::ManuallyDrop::new(open(Path::new(path))?);
     // SAFETY: code generation gives this function this signature.
-    unsafe {
+    let status = unsafe {
         let cell: Symbol<extern "C" fn() -> c_int> = library.get(symbol.as_bytes())?;
-        cell();
-    }
-    Ok(())
+        cell()
+    };
+    // 0 for a cell that ran to its end, else the stage counted from 1.
+    Ok(usize::try_from(status).ok().and_then(|status| status.checked_sub(1)))
 }
 
 fn open(path: &Path) -> anyhow::Result<Library> {

@@ -8,6 +8,7 @@
 //! - `runs`, one row a run: `run`, `experiment`, `status`, `strategy`, `fraction`, `seed`, `dataset`, `model`,
 //!   `epochs`, and for the metrics `test:accuracy`, `validation:accuracy`, `validation:loss`, `epoch:seconds`,
 //!   `selection:seconds`, `run:seconds` the columns `.min`, `.max`, `.avg`, `.last` and `.count` that the figures use.
+//!   A failed run with a value in `tags.diverged` counts as the worst.
 //! - `metrics`, one row a value: `run`, `metric`, `step`, `value`.
 //!
 //! - `classes`, if it is known what was chosen, one row a run, epoch and class: `run`, `epoch`, `class`, `count`, `available`.

@@ -31,6 +31,9 @@ const CONDITIONS: [&str; 19] = [
     "glisten_version",
 ];
 
+/// The accuracy of a run that diverged: its model is of no use.
+const WORST: f64 = 0.0;
+
 /// What a row of the runs table says, as far as it says it. Times are in seconds, accuracies between 0 and 1.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
@@ -38,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) experiment: Option<String>,
     /// Lower case; `completed` for every run of a table without that column.
     pub(crate) status: String,
+    /// Whether it failed because its training diverged.
+    pub(crate) is_diverged: bool,
     pub(crate) strategy: Option<String>,
     /// Within (0, 1]; full data is 1 whatever the table says.
     pub(crate) fraction: Option<f64>,
@@ -45,7 +50,7 @@ pub(crate) struct Run {
     pub(crate) dataset: Option<String>,
     pub(crate) model: Option<String>,
     pub(crate) epochs: Option<i64>,
-    /// Names and values of those [`CONDITIONS`] in which the completed runs of the table differ.
+    /// Names and values of those [`CONDITIONS`] in which the completed and the diverged runs of the table differ.
     pub(crate) conditions: Vec<(String, String)>,
     pub(crate) test_accuracy: Option<f64>,
     pub(crate) validation_accuracy_max: Option<f64>,
@@ -60,6 +65,11 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn is_completed(&self) -> bool {
         self.status == "completed"
+    }
+
+    /// Whether it says something about its strategy: it came to its end, or diverged.
+    pub(crate) fn counts(&self) -> bool {
+        self.is_completed() || self.is_diverged
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -79,7 +89,7 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
     let number = |name: &str| numbers(table, RUNS, name);
     let (names, experiments, statuses, strategies) =
         (text("run")?, text("experiment")?, text("status")?, text("strategy")?);
-    let (datasets, models) = (text("dataset")?, text("model")?);
+    let (datasets, models, diverged) = (text("dataset")?, text("model")?, text("tags.diverged")?);
     let (fractions, seeds, epochs) = (number("fraction")?, number("seed")?, number("epochs")?);
     let test_accuracies = number("test:accuracy.last")?;
     let validation_accuracies = number("validation:accuracy.max")?;
@@ -99,11 +109,14 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
                 cell(&statuses, row).map_or("unknown".to_owned(), |status| status.trim().to_lowercase())
             }
         };
-        let positive = |column, row| finite(column, row).filter(|&value: &f64| value >= 0.0);
+        let is_diverged = status == "failed" && cell(&diverged, row).is_some();
+        // It ended early, and has no figures that could be set beside those of others but that it came to nothing.
+        let positive = |column, row| finite(column, row).filter(|&value: &f64| value >= 0.0 && !is_diverged);
         Run {
             name: cell(&names, row).unwrap_or_else(|| format!("row {}", row + 1)),
             experiment: cell(&experiments, row),
             status,
+            is_diverged,
             fraction: if is_full { Some(1.0) } else { fraction },
             strategy,
             seed: finite(&seeds, row).map(|seed| seed as i64),
@@ -111,7 +124,7 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
             model: cell(&models, row),
             epochs: finite(&epochs, row).map(|epochs| epochs as i64),
             conditions: Vec::new(),
-            test_accuracy: finite(&test_accuracies, row),
+            test_accuracy: if is_diverged { Some(WORST) } else { finite(&test_accuracies, row) },
             validation_accuracy_max: finite(&validation_accuracies, row),
             validation_loss_min: finite(&validation_losses, row),
             training_seconds: positive(&training, row).filter(|&seconds| seconds > 0.0),
@@ -126,16 +139,16 @@ pub(crate) fn read_runs(table: &DataFrame) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// Adds a condition to every run, if the completed runs differ in it.
+/// Adds a condition to every run, if the completed and the diverged runs differ in it.
 fn add_condition(runs: &mut [Run], table: &DataFrame, name: &str) {
     let Some(values) = table.column(name).ok().and_then(|column| column.cast(&DataType::String).ok()) else {
         return;
     };
     let Ok(values) = values.str() else { return };
     let values: Vec<Option<&str>> = values.iter().collect();
-    let completed = || runs.iter().zip(&values).filter(|(run, _)| run.is_completed());
-    let first = completed().next().map(|(_, value)| *value);
-    if completed().all(|(_, value)| Some(*value) == first) {
+    let counted = || runs.iter().zip(&values).filter(|(run, _)| run.counts());
+    let first = counted().next().map(|(_, value)| *value);
+    if counted().all(|(_, value)| Some(*value) == first) {
         return;
     }
     for (run, value) in runs.iter_mut().zip(values) {

@@ -89,6 +89,66 @@ fn words(html: &str) -> String {
     text
 }
 
+/// [`runs`] with a status and the mark of divergence for each.
+fn runs_with(cells: &[Cell], status: &[&str], diverged: &[Option<&str>]) -> DataFrame {
+    let mut table = runs(cells);
+    table.with_column(Column::new("status".into(), status)).unwrap();
+    table.with_column(Column::new("tags.diverged".into(), diverged)).unwrap();
+    table
+}
+
+#[test]
+fn runs_that_diverged_count_as_the_worst_and_other_failed_ones_do_not() {
+    let mut status = ["completed"; 9];
+    let mut diverged = [None; 9];
+    (status[4], diverged[4]) = ("failed", Some("3")); // GLISTER's second seed diverged,
+    status[8] = "failed"; // and fresh random's third was killed.
+    let summary = summarize(&runs_with(&CELLS, &status, &diverged)).unwrap();
+    let glister = row(&summary, "glister", 0.3);
+    close(glister.accuracy.unwrap().mean, (0.89 + 0.0 + 0.91) / 3.0);
+    assert_eq!((glister.n_runs, glister.n_diverged, glister.n_seeds), (3, 1, 3));
+    // It ended early: its time is nobody's speed.
+    close(glister.speedup.unwrap().mean, (2.5 + 2.75) / 2.0);
+    close(glister.training_seconds.unwrap(), 6.0);
+    assert_eq!(glister.n_without_selection_seconds, 0);
+    close(row(&summary, "fresh-random", 0.3).accuracy.unwrap().mean, (0.87 + 0.88) / 2.0);
+    assert_eq!(
+        (summary.n_completed, summary.diverged.as_slice()),
+        (7, ["glister-0.3-1".to_owned()].as_slice())
+    );
+    let caveats = summary.caveats.join("\n");
+    assert!(caveats.contains("1 run is not completed (1 failed), and not in the figures."), "{caveats}");
+    assert!(
+        caveats.contains("1 run diverged (glister-0.3-1): it counts with a test accuracy of 0"),
+        "{caveats}"
+    );
+
+    // The mark alone is none: the run was taken up again, and completed.
+    let again = summarize(&runs_with(&CELLS, &["completed"; 9], &diverged)).unwrap();
+    assert_eq!(again, summarize(&runs(&CELLS)).unwrap());
+}
+
+#[test]
+fn a_diverged_run_that_was_done_again_no_longer_counts() {
+    let mut cells = CELLS.to_vec();
+    cells.push(("glister", 0.3, 1, 0.5, 1.0, 0.0));
+    let mut status = ["completed"; 10];
+    let mut diverged = [None; 10];
+    (status[9], diverged[9]) = ("failed", Some("1"));
+    let table = runs_with(&cells, &status, &diverged);
+    let summary = summarize(&table).unwrap();
+    close(row(&summary, "glister", 0.3).accuracy.unwrap().mean, 0.90);
+    assert!(summary.diverged.is_empty());
+    // With other settings it is another training, and counts.
+    let mut rates = [0.05; 10];
+    rates[9] = 0.5;
+    let mut table = table.clone();
+    table.with_column(Column::new("learning_rate".into(), rates)).unwrap();
+    let summary = summarize(&table).unwrap();
+    assert_eq!((summary.settings.len(), summary.diverged.len()), (2, 1));
+    close(summary.settings[1].rows[0].accuracy.unwrap().mean, 0.0);
+}
+
 #[test]
 fn figures_agree_with_a_hand_calculation() {
     let summary = summarize(&runs(&CELLS)).unwrap();

@@ -1,8 +1,11 @@
 //! Sorting a table of runs by a metric, under the names that people know from other trackers.
 
-use polars::prelude::{DataFrame, SortMultipleOptions};
+use polars::prelude::{ChunkCompareEq, DataFrame, SortMultipleOptions};
 
 use crate::error::{Error, Result};
+
+/// The mark of a run that diverged; one that was taken up again and completed is none.
+const DIVERGED: &str = "tags.diverged";
 
 /// What can be done with a table of runs, beside all that Polars does.
 pub trait RunsExt {
@@ -19,7 +22,8 @@ pub trait RunsExt {
     /// [`Error::NotFound`] for a column that is not there, naming the nearest one.
     fn column_named(&self, asked: &str) -> Result<String>;
 
-    /// Sorts so that the best run comes first: by the lowest value where [`lowest_is_best`], else by the highest.
+    /// Sorts so that the best run comes first: by the lowest value where [`lowest_is_best`], else by the highest. Runs that
+    /// diverged come last, whatever they had reached before.
     ///
     /// # Errors
     /// As [`RunsExt::sort_by`].
@@ -36,7 +40,12 @@ impl RunsExt for DataFrame {
     }
 
     fn best_first(&self, column: &str) -> Result<DataFrame> {
-        sort(self, column, !lowest_is_best(column))
+        let sorted = sort(self, column, !lowest_is_best(column))?;
+        let (Ok(marks), Ok(status)) = (sorted.column(DIVERGED), sorted.column("status")) else {
+            return Ok(sorted);
+        };
+        let is_diverged = marks.is_not_null() & status.str()?.equal("failed");
+        Ok(sorted.filter(&!&is_diverged)?.vstack(&sorted.filter(&is_diverged)?)?)
     }
 }
 

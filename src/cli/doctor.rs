@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use glisten::data::{Kind, cache_dir};
 use glisten::device::{self, Cuda};
+use glisten::ops;
 
 /// The libtorch that tch 0.24 is written for.
 const LIBTORCH: &str = "2.11.0";
@@ -35,6 +36,8 @@ impl DoctorArguments {
         say("libtorch", libtorch());
         say("cuda", cuda());
         say("device", Ok(device::name(device::best())));
+        let path = ops::cpu_path().map(|path| format!("{path} instructions"));
+        say("cpu", path.map_err(|error| error.to_string()));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         say("threads", Ok(format!("{} for libtorch, {cores} cores to run on", tch::get_num_threads())));
         let rustc = rustc_version();

@@ -12,6 +12,9 @@ use glisten_reports::Options;
 
 use super::{StoreArguments, report, runs};
 
+/// The exit code of a sweep that was done, and of which runs failed.
+const RUNS_FAILED: u8 = 3;
+
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   glisten train fashion-mnist                                       # all of the data
@@ -92,7 +95,7 @@ pub(super) struct TrainArguments {
     /// The share of each target that is spread over all classes, from 0 up to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     label_smoothing: f64,
-    /// Scale the gradients of a step down to this global norm
+    /// Scale the gradients of a step down to this global norm: 1 if not given, 0 for not at all
     #[arg(long, value_name = "NORM")]
     clip_grad_norm: Option<f64>,
     /// Threads to compute with on the CPU
@@ -202,6 +205,14 @@ impl TrainArguments {
         if let Some(accuracy) = fitted.test_accuracy {
             println!("test accuracy {:.2} %", 100.0 * accuracy);
         }
+        for (part, score) in [
+            ("validation", fitted.validation_rmse.zip(fitted.validation_r2)),
+            ("test", fitted.test_rmse.zip(fitted.test_r2)),
+        ] {
+            if let Some((rmse, r2)) = score {
+                println!("{part} RMSE {rmse:.6}, R² {r2:.4}");
+            }
+        }
         println!("{:.2} s of training steps, {:.2} s of choosing", fitted.train_secs, fitted.selection_secs);
         Ok(ExitCode::SUCCESS)
     }
@@ -259,7 +270,11 @@ A sweep file:
   [glister]
   select_every = 5
 
-A sweep that was stopped goes on where it was: runs that are complete are not done again.")]
+A sweep that was stopped goes on where it was: runs that are complete are not done again, nor are those that diverged, which
+would do so again (--retry-diverged tries). A run that fails does not end the sweep; reports count one that diverged as the
+worst.
+
+Exit code: 0 if all runs are complete, 3 if the sweep is done and runs of it failed, 130 if it was stopped, 1 for other errors.")]
 pub(super) struct SweepArguments {
     /// The sweep file
     file: PathBuf,
@@ -278,6 +293,9 @@ pub(super) struct SweepArguments {
     /// Use N training samples only: the first of a named data set, else a random sample in which each class keeps its share
     #[arg(long, value_name = "N")]
     take: Option<usize>,
+    /// Try runs that diverged again
+    #[arg(long)]
+    retry_diverged: bool,
     /// auto, cpu, cuda or cuda:INDEX
     #[arg(long, default_value = "auto")]
     device: String,
@@ -301,9 +319,12 @@ impl SweepArguments {
             }
         }
         let store = self.store.open()?;
-        let fitted = sweep.run(&store, Some(device))?;
-        let n_reused = fitted.iter().filter(|fitted| fitted.reused).count();
-        println!("{} runs, {n_reused} of them complete before", fitted.len());
+        sweep.retry_diverged = self.retry_diverged;
+        let outcome = sweep.run(&store, Some(device))?;
+        let n_reused = outcome.fitted.iter().filter(|fitted| fitted.reused).count();
+        let n_failed = outcome.failed.len();
+        let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
+        println!("{} runs, {n_reused} of them complete before{failed}", outcome.fitted.len() + n_failed);
         runs::print_best_first(&store, &sweep.experiment)?;
         let done = Experiment::open_in(&store, &sweep.experiment)?;
         if let Some(path) = &self.report {
@@ -312,6 +333,9 @@ impl SweepArguments {
         }
         if let Some(path) = &self.json {
             report::write_figures(path, done.name(), &done.summary()?, &sweep.published)?;
+        }
+        if n_failed > 0 {
+            return Ok(ExitCode::from(RUNS_FAILED));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -64,9 +64,10 @@ unsafe extern "C" {
     ) -> Message;
     pub(super) fn glisten_clear_gradients(parameters: *const Ptr, n: i64) -> Message;
     pub(super) fn glisten_autocast(on: bool, cuda: bool, before: *mut bool) -> Message;
-    /// A string that lives as long as the program.
-    pub(super) fn glisten_instruction_set() -> *const c_char;
-    pub(super) fn glisten_cpu_multiplies_bf16() -> bool;
+    /// A string that lives as long as the program, or null.
+    pub(super) fn glisten_cpu_path(at: i64) -> *const c_char;
+    pub(super) fn glisten_best_cpu_path() -> i64;
+    pub(super) fn glisten_cpu_path_in_use(at: *mut i64) -> Message;
     fn glisten_free(message: Message);
 }
 

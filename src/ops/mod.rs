@@ -1,12 +1,13 @@
 //! Tensor operations that libtorch lacks, or has only as several passes over memory.
 
+mod cpu;
 mod ffi;
 mod norm;
 
+pub use cpu::{CPU_PATH_VARIABLE, CpuPath, cpu_path, cpu_paths};
 pub use norm::BatchNorm;
 
 use std::cell::Cell;
-use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -104,18 +105,6 @@ impl Drop for Autocast {
             let _ = ffi::check(unsafe { ffi::glisten_autocast(before, cuda, &raw mut ignored) });
         }
     }
-}
-
-/// The instruction set that the operators of this module use on the CPU: "avx512", "avx2" or "base".
-pub fn instruction_set() -> &'static str {
-    // SAFETY: a constant string.
-    unsafe { CStr::from_ptr(ffi::glisten_instruction_set()) }.to_str().unwrap_or("base")
-}
-
-/// Whether the CPU has instructions for products of bf16.
-pub fn cpu_multiplies_bf16() -> bool {
-    // SAFETY: asks the CPU.
-    unsafe { ffi::glisten_cpu_multiplies_bf16() }
 }
 
 /// The images at `indices`, cropped, flipped and normalised: `u8 [N, C, H, W]` and `i64 [B]` to `f32 [B, C, H, W]`. An image

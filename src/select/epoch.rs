@@ -1,8 +1,8 @@
-//! One epoch's batches, in order, and what training hands back of them.
+//! One epoch's batches, in order, and what the strategy is told of each step.
 
 use std::time::Instant;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::chooser::Remembers;
 use super::hardest;
@@ -14,17 +14,62 @@ use crate::data::{Examples, Normalization};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-/// Samples of one step.
+/// What one step trains on.
 #[derive(Debug)]
 pub struct Batch {
+    /// Normalised images, `f32 [B, C, H, W]`, or rows of a table, `f32 [B, F]`.
+    pub inputs: Tensor,
+    /// Their classes, `i64 [B]`, or the targets of a regression, `f32 [B]`.
+    pub labels: Tensor,
+    /// By what each one's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`; 1 where the strategy
+    /// weighs nothing. With a strategy that has to be told of its steps, what [`Epoch::observe`] returns takes its place.
+    pub weights: Tensor,
     /// Positions in the training set, `i64 [B]`.
     pub indices: Tensor,
-    /// By what each one's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`; `None` where all count
-    /// the same.
+}
+
+/// What a step saw of its batch in the forward pass; gradients may hang on it.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchStats<'a> {
+    /// Penultimate features, `[B, D]`, of any floating dtype.
+    pub features: &'a Tensor,
+    /// The last layer's output for them: logits `[B, C]`, or predictions `[B, 1]`, of any floating dtype.
+    pub logits: &'a Tensor,
+}
+
+/// The samples of one step as positions, for one who gathers them himself.
+#[derive(Debug)]
+pub struct BatchIndices {
+    /// Positions in the training set, `i64 [B]`.
+    pub indices: Tensor,
+    /// As [`Batch::weights`]; `None` where all count the same.
     pub weights: Option<Tensor>,
 }
 
-/// One epoch's samples in the order they are trained on; an iterator over batches.
+/// How much of an epoch went through training, and how much of it the strategy was told.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Steps {
+    /// Batches handed out, and samples in them but for the last batch, which a loop may have left before it trained on it.
+    n_batches: u64,
+    n_samples_before_last: i64,
+    /// Samples that the strategy was told of.
+    n_told: i64,
+}
+
+impl Steps {
+    fn hand_out(&mut self, n_samples: i64, n_handed_out: i64) {
+        self.n_batches += 1;
+        self.n_samples_before_last = n_handed_out - n_samples;
+    }
+
+    /// Whether all steps were told of, as far as can be known.
+    pub(super) fn are_told(&self) -> bool {
+        self.n_batches == 0 || (self.n_told > 0 && self.n_told >= self.n_samples_before_last)
+    }
+}
+
+/// One epoch's samples in the order they are trained on; an iterator over [`Batch`]es. An error is handed out once, and ends
+/// the epoch.
 pub struct Epoch<'a> {
     pub(super) loader: &'a mut Loader,
     pub(super) model: &'a dyn Model,
@@ -34,7 +79,6 @@ pub struct Epoch<'a> {
     /// How many samples are to be trained on, of those in `order`.
     pub(super) n_samples: i64,
     pub(super) at: i64,
-    pub(super) batch: Tensor,
     /// The selection that was made for this epoch; `None` where it trains on all of the data, or goes on with an earlier one.
     pub selection: Option<Selection>,
     /// Seconds spent on choosing for this epoch so far: the random draw, or the passes over the data and the greedy selection;
@@ -67,21 +111,48 @@ impl Epoch<'_> {
         self.n_samples
     }
 
-    /// Positions in the training set of the batch handed out last, `i64 [B]`.
-    pub fn batch_indices(&self) -> &Tensor {
-        &self.batch
-    }
-
-    /// Whether the strategy wants to know what training saw of each batch: [`Epoch::note`].
+    /// Whether the strategy has to be told of every step: [`Epoch::observe`].
     pub fn remembers(&self) -> bool {
         self.loader.select.remembers()
     }
 
-    /// Notes what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`, for a
-    /// strategy that makes no pass of its own ([`Select::auto`](super::Select::auto),
-    /// [`Select::remembered`](super::Select::remembered)); for other strategies it does nothing.
-    /// In a loop of one's own: `while let Some((images, labels)) = epoch.next() { let features = model.features(&images, true);
-    /// … }` and [`Epoch::batch_indices`].
+    /// Tells the strategy what a step saw of `batch`, before its backward pass, and returns by what each sample's loss is to be
+    /// multiplied before the mean over the batch is taken, `f32 [B]` without gradients: [`Batch::weights`], and, where the
+    /// strategy has found that some labels are wrong, less for a loss as high as theirs. A step of any strategy is
+    ///
+    /// ```no_run
+    /// # use glisten::prelude::*;
+    /// # use tch::{Kind, Reduction, Tensor, nn};
+    /// # fn step(loader: &mut glisten::select::Loader, model: &dyn Model, sgd: &mut nn::Optimizer) -> Result<()> {
+    /// let mut epoch = loader.epoch(model)?;
+    /// while let Some(batch) = epoch.next().transpose()? {
+    ///     let features = model.features(&batch.inputs, true);
+    ///     let logits = model.logits(&features);
+    ///     let weights = epoch.observe(&batch, &BatchStats { features: &features, logits: &logits })?;
+    ///     let losses = logits.f_cross_entropy_loss::<Tensor>(&batch.labels, None, Reduction::None, -100, 0.0)?;
+    ///     sgd.backward_step(&(losses * weights).mean(Kind::Float));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Epoch::note`]; [`Error::Torch`] where these are not logits for the batch's labels.
+    pub fn observe(&mut self, batch: &Batch, stats: &BatchStats<'_>) -> Result<Tensor> {
+        self.note(&batch.indices, stats.features, stats.logits)?;
+        if self.loader.noise.is_none() {
+            return Ok(batch.weights.shallow_clone());
+        }
+        let _no_grad = tch::no_grad_guard();
+        let losses = Loss::of_labels(&batch.labels).each(&stats.logits.f_detach()?, &batch.labels)?;
+        let weights = Some(batch.weights.shallow_clone());
+        self.weights(&BatchIndices { indices: batch.indices.shallow_clone(), weights }, &losses)
+    }
+
+    /// The first half of [`Epoch::observe`], for one who gathers his batches himself ([`Epoch::next_indices`]): tells a strategy
+    /// that makes no pass of its own ([`Select::auto`](super::Select::auto), [`Select::remembered`](super::Select::remembered))
+    /// what the model saw of the samples at `indices`, `i64 [B]`, as features `[B, D]` and logits `[B, C]`. For other
+    /// strategies it does nothing.
     ///
     /// # Errors
     /// [`Error::Argument`] if these are not as many rows as there are indices, or not the logits of as many classes as before;
@@ -106,6 +177,7 @@ impl Epoch<'_> {
             return Ok(());
         }
         let n = self.loader.train.len() as i64;
+        let n_told = self.loader.steps.n_told + rows;
         if remembers == Remembers::LastLayer {
             let noted = match &mut self.loader.noted {
                 Some(noted) => noted,
@@ -127,22 +199,25 @@ impl Epoch<'_> {
                 }
             }
         }
+        // Counted when it has succeeded only: a refused note tells nothing.
+        self.loader.steps.n_told = n_told;
         self.selection_secs += started.elapsed().as_secs_f64();
         Ok(())
     }
 
     /// Whether the samples of this batch count differently: see [`Epoch::weights`].
-    pub fn weighs(&self, batch: &Batch) -> bool {
+    pub fn weighs(&self, batch: &BatchIndices) -> bool {
         batch.weights.is_some() || self.loader.noise.is_some()
     }
 
-    /// By what each sample's loss is to be multiplied before the mean over the batch is taken, `f32 [B]`: the weights that came
+    /// The second half of [`Epoch::observe`], for one who gathers his batches himself: by what each sample's loss is to be
+    /// multiplied before the mean over the batch is taken, `f32 [B]`: the weights that came
     /// with the batch; and where the strategy has found that some labels are wrong, less for a loss as high as theirs. `losses`,
     /// `f32 [B]`, are those that the step has just computed: cross-entropies without label smoothing, or squared errors.
     ///
     /// # Errors
     /// [`Error::Argument`] if these are not the losses of the batch's samples; [`Error::Torch`] if libtorch refuses.
-    pub fn weights(&mut self, batch: &Batch, losses: &Tensor) -> Result<Tensor> {
+    pub fn weights(&mut self, batch: &BatchIndices, losses: &Tensor) -> Result<Tensor> {
         let started = Instant::now();
         let _no_grad = tch::no_grad_guard();
         let by_loss = match &self.loader.noise {
@@ -177,7 +252,7 @@ impl Epoch<'_> {
     ///
     /// # Errors
     /// [`Error::Torch`] if libtorch refuses.
-    pub fn next_batch(&mut self) -> Result<Option<Batch>> {
+    pub fn next_indices(&mut self) -> Result<Option<BatchIndices>> {
         let size = self.loader.batch_size.min(self.n_samples - self.at);
         if size <= 0 {
             if let Some(history) = &mut self.loader.history {
@@ -191,7 +266,7 @@ impl Epoch<'_> {
         let batch = if n_candidates == self.n_samples {
             let weights =
                 self.weights.as_ref().map(|weights| weights.f_narrow(0, self.at, size)).transpose()?;
-            Batch { indices: self.order.f_narrow(0, self.at, size)?, weights }
+            BatchIndices { indices: self.order.f_narrow(0, self.at, size)?, weights }
         } else {
             // As many candidates for each sample all along.
             let until = |at: i64| at * n_candidates / self.n_samples;
@@ -200,11 +275,24 @@ impl Epoch<'_> {
             let candidates = self.order.f_narrow(0, from, to - from)?;
             let indices = self.hardest_of(&candidates, size)?;
             self.selection_secs += started.elapsed().as_secs_f64();
-            Batch { indices, weights: None }
+            BatchIndices { indices, weights: None }
         };
         self.at += size;
-        self.batch = batch.indices.shallow_clone();
+        self.loader.steps.hand_out(size, self.at);
         Ok(Some(batch))
+    }
+
+    /// The next step's samples, gathered and normalised.
+    fn next_batch(&mut self) -> Result<Option<Batch>> {
+        let Some(BatchIndices { indices, weights }) = self.next_indices()? else { return Ok(None) };
+        let train = &self.loader.train;
+        let inputs = self.normalization.apply(&train.inputs.f_index_select(0, &indices)?);
+        let labels = train.labels.f_index_select(0, &indices)?;
+        let weights = match weights {
+            Some(weights) => weights,
+            None => Tensor::f_ones([indices.size()[0]], (Kind::Float, train.device()))?,
+        };
+        Ok(Some(Batch { inputs, labels, weights, indices }))
     }
 
     /// The `k` of the candidates with the highest loss, by the model as it stands, in evaluation mode.
@@ -229,14 +317,14 @@ impl Epoch<'_> {
 }
 
 impl Iterator for Epoch<'_> {
-    /// Normalised images `f32 [B, C, H, W]` and labels `i64 [B]`. Where a strategy weighs what it chooses, the weights are to
-    /// be had from [`Epoch::next_batch`].
-    type Item = (Tensor, Tensor);
+    type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Batch { indices, .. } = self.next_batch().ok()??;
-        let images = self.loader.train.inputs.index_select(0, &indices);
-        let labels = self.loader.train.labels.index_select(0, &indices);
-        Some((self.normalization.apply(&images), labels))
+        let batch = self.next_batch();
+        if batch.is_err() {
+            // Whoever passes errors over is not handed the same one for ever.
+            self.at = self.n_samples;
+        }
+        batch.transpose()
     }
 }

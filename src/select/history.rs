@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 pub struct Evidence {
     /// How often each sample was trained on, `i64 [N]`.
     pub times_met: Tensor,
-    /// Its loss when it was last met, in nats (a regression's in squared units of its target), `f32 [N]`; NaN if never.
+    /// Its loss when it was last met, in nats (a regression's in squared units of its target, which the `Trainer` standardises), `f32 [N]`; NaN if never.
     pub loss: Tensor,
     /// Its gain when it was last met, `f32 [N]`: the product of its last-layer gradient with that of the validation loss
     /// before the epoch, which to first order is what a step of size 1 on it takes off the validation loss, as in GLISTER. NaN

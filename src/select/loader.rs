@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 use super::classes::Classes;
-use super::epoch::Epoch;
+use super::epoch::{Epoch, Steps};
 use super::history::History;
 use super::label_noise::LabelNoise;
 use super::noted::Noted;
@@ -42,6 +42,8 @@ pub struct Loader {
     pub(super) classes: Option<[Classes; 2]>,
     /// What the model saw of the validation set, and how many epochs had been begun then.
     pub(super) validation_noted: Option<(u64, LastLayer)>,
+    /// The steps of the epoch that was begun last.
+    pub(super) steps: Steps,
 }
 
 /// The subset in use.
@@ -86,6 +88,7 @@ impl Loader {
             noise: None,
             classes: None,
             validation_noted: None,
+            steps: Steps::default(),
         })
     }
 
@@ -159,12 +162,14 @@ impl Loader {
     /// Begins the next epoch: chooses, where the strategy says so, and shuffles.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a warm start without [`Loader::epochs`], or a label that the model has no logit for;
+    /// [`Error::Argument`] for a warm start without [`Loader::epochs`], a label that the model has no logit for, or a strategy
+    /// that has to be told what each step saw ([`Epoch::observe`]) and was not in the epoch before;
     /// [`Error::Diverged`] if the model's logits are not finite while choosing; [`Error::Interrupted`] if a stop was asked
     /// for; [`Error::Torch`] if libtorch refuses.
     pub fn epoch<'a>(&'a mut self, model: &'a dyn Model) -> Result<Epoch<'a>> {
         let _call = interrupt::enter();
         interrupt::check()?;
+        self.check_told()?;
         let normalization = self.normalization.get_or_insert_with(|| Normalization::of(&self.train)).clone();
         let started = Instant::now();
         let number = self.n_epochs_begun;
@@ -204,19 +209,35 @@ impl Loader {
             _ => order.size()[0],
         };
         self.n_epochs_begun += 1;
+        self.steps = Steps::default();
         device::synchronize(order.device());
         Ok(Epoch {
             selection_secs: started.elapsed().as_secs_f64(),
             loader: self,
             model,
             normalization,
-            batch: order.narrow(0, 0, 0),
             order,
             weights,
             n_samples,
             at: 0,
             selection,
         })
+    }
+
+    /// Whether the strategy knows of the steps of the last epoch, if it has to: in ignorance of them it would draw at random.
+    fn check_told(&self) -> Result<()> {
+        if !self.select.remembers() || self.steps.are_told() {
+            return Ok(());
+        }
+        let name = self.select.name();
+        Err(Error::argument(
+            format!("the steps of epoch {}", self.n_epochs_begun),
+            format!(
+                "each told to '{name}', which chooses by what they saw: call epoch.observe(&batch, &BatchStats {{ features: \
+                 &features, logits: &logits }})? after the forward pass, and multiply the losses by the weights that it returns"
+            ),
+            "steps that it was not told of",
+        ))
     }
 
     /// Whether a strategy that chooses every `select_every` epochs is to choose now.
@@ -341,8 +362,7 @@ impl Loader {
 }
 
 impl Select {
-    /// A loader over `train` that chooses by `validation`, for a training loop of one's own:
-    /// `for (images, labels) in loader.epoch(&model)? { … }`.
+    /// A loader over `train` that chooses by `validation`, for a training loop of one's own: [`Epoch::observe`] shows one.
     ///
     /// # Errors
     /// [`Error::Argument`] for a fraction outside (0, 1], an empty training set, or GLISTER without validation samples.

@@ -20,7 +20,7 @@ mod random;
 mod strategy;
 mod weighted_draw;
 
-pub use epoch::{Batch, Epoch};
+pub use epoch::{Batch, BatchIndices, BatchStats, Epoch};
 pub use glister::{Glister, Greedy, LastLayer, Loss, Scope};
 pub use grad_match::GradMatch;
 pub use grid::Grid;

@@ -19,6 +19,15 @@ pub struct Experiment {
     reuse: bool,
 }
 
+/// A run that diverged: one seed gives one result, so a second try would end there too.
+pub(crate) struct DivergedRun {
+    pub(crate) run: Run,
+    /// The epoch in which it did, counted from 1.
+    pub(crate) epoch: usize,
+    /// Why it is stored as failed.
+    pub(crate) error: String,
+}
+
 impl Experiment {
     /// A new experiment in the default store ([`Store::default_path`]).
     ///
@@ -263,6 +272,19 @@ impl Experiment {
         }
         let found = self.store.unfinished_runs(self.id, config)?;
         Ok(found.into_iter().map(|(id, name)| self.handle(id, &name, false)).collect())
+    }
+
+    /// The run of this configuration that diverged, if this experiment was opened by [`Experiment::resume`] and has one.
+    pub(crate) fn diverged_run(&self, config: &str) -> Result<Option<DivergedRun>> {
+        if !self.reuse {
+            return Ok(None);
+        }
+        let found = self.store.diverged_run(self.id, config)?;
+        Ok(found.map(|(id, name, epoch, error)| DivergedRun {
+            run: self.handle(id, &name, false),
+            epoch: epoch.parse().unwrap_or_default(),
+            error,
+        }))
     }
 
     /// Goes on with `run` behind `last_step`: what it logged beyond is dropped. `None` if another process has taken it up.

@@ -21,6 +21,7 @@ mod store;
 
 pub use artifact::{ArtifactRecord, ConfusionMatrix};
 pub use current::{EXPERIMENT_VARIABLE, RUN_VARIABLE, load_run, unique_name_from_base};
+pub(crate) use experiment::DivergedRun;
 pub use experiment::Experiment;
 pub use import::ImportedRun;
 pub use parameter::Parameter;

@@ -4,6 +4,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::life::{Owner, take_up};
+use super::run::DIVERGED;
 use super::{Store, metrics};
 use crate::error::Result;
 
@@ -17,6 +18,29 @@ impl Store {
                 .prepare(sql)?
                 .query_map(params![experiment, config], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
+        })
+    }
+
+    /// The latest failed run of the same configuration that diverged: its key and name, the epoch, and why it failed.
+    pub(super) fn diverged_run(
+        &self,
+        experiment: i64,
+        config: &str,
+    ) -> Result<Option<(i64, String, String, String)>> {
+        self.read("looking up a run", |connection| {
+            // Runs of before the tag was set are known by their error: "… at epoch 3: a lower learning rate usually helps".
+            let sql = "SELECT runs.id, runs.name, tags.value, coalesce(runs.error, '') FROM runs
+                       LEFT JOIN tags ON tags.run = runs.id AND tags.name = ?
+                       WHERE experiment = ? AND config = ? AND status = 'failed'
+                       AND (tags.value IS NOT NULL OR error LIKE '% at epoch %: a lower learning rate usually helps')
+                       ORDER BY runs.id DESC LIMIT 1";
+            let row = |row: &rusqlite::Row<'_>| {
+                let (epoch, error): (Option<String>, String) = (row.get(2)?, row.get(3)?);
+                let in_error = || error.rsplit_once(" at epoch ")?.1.split(':').next().map(str::to_owned);
+                let epoch = epoch.or_else(in_error).unwrap_or_default();
+                Ok((row.get(0)?, row.get(1)?, epoch, error))
+            };
+            connection.query_row(sql, params![DIVERGED, experiment, config], row).optional()
         })
     }
 
@@ -36,6 +60,7 @@ impl Store {
             if !transaction.prepare(is_over)?.exists([run])? || take_up(transaction, run)? != Owner::This {
                 return Ok(false);
             }
+            transaction.execute("DELETE FROM tags WHERE run = ? AND name = ?", params![run, DIVERGED])?;
             transaction
                 .execute("DELETE FROM selections WHERE run = ? AND epoch > ?", params![run, last_step])?;
             let series: Vec<i64> = transaction

@@ -10,6 +10,9 @@ use super::{Parameter, SelectionRecord, Store};
 use crate::error::{Error, Result};
 use crate::select::Selection;
 
+/// The tag of a run that diverged; its value is the epoch, counted from 1.
+pub(super) const DIVERGED: &str = "diverged";
+
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -163,7 +166,7 @@ impl Run {
     /// # Errors
     /// As [`Run::log_metric`].
     pub fn log_parameter(&self, name: &str, value: impl Into<Parameter>) -> Result<()> {
-        self.log_parameters([(name, value.into())])
+        self.keep_parameters(&[(name.to_owned(), value.into())])
     }
 
     /// Keeps parameters, in one transaction; those logged again are replaced.
@@ -174,12 +177,17 @@ impl Run {
         &self,
         parameters: impl IntoIterator<Item = (N, V)>,
     ) -> Result<()> {
-        let parameters: Vec<(N, Parameter)> =
-            parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
-        for (name, _) in &parameters {
-            check_name("parameter name", name.as_ref())?;
+        let parameters: Vec<(String, Parameter)> =
+            parameters.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value.into())).collect();
+        self.keep_parameters(&parameters)
+    }
+
+    /// Not generic: a cell compiles what is, and must not meet SQLite's own symbols there.
+    fn keep_parameters(&self, parameters: &[(String, Parameter)]) -> Result<()> {
+        for (name, _) in parameters {
+            check_name("parameter name", name)?;
         }
-        let values = parameters.iter().map(|(name, value)| (name.as_ref(), value));
+        let values = parameters.iter().map(|(name, value)| (name.as_str(), value));
         self.store().set_parameters(self.id(), values)
     }
 
@@ -254,12 +262,19 @@ impl Run {
         self.0.end(Status::Failed, Some(error))
     }
 
-    /// Ends the run as stopped where `error` is [`Error::Interrupted`], else as failed with `error`'s text.
+    /// Ends the run as stopped where `error` is [`Error::Interrupted`], else as failed with `error`'s text. One that diverged
+    /// ([`Error::Diverged`]) is marked with the tag `diverged`, the epoch: reports and [`RunsExt::best_first`] count it as the
+    /// worst.
+    ///
+    /// [`RunsExt::best_first`]: crate::analytics::RunsExt::best_first
     ///
     /// # Errors
     /// [`Error::Store`] if the file cannot be written.
     pub fn end_with(&self, error: &Error) -> Result<Status> {
         let status = if matches!(error, Error::Interrupted(_)) { Status::Stopped } else { Status::Failed };
+        if let Error::Diverged { epoch, .. } = error {
+            self.set_tag(DIVERGED, &epoch.to_string())?;
+        }
         self.0.end(status, Some(&error.to_string()))?;
         Ok(status)
     }

@@ -1,20 +1,23 @@
 //! One training, from its configuration to a run in the store; from its checkpoint where there is one.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tch::{Device, nn};
 
 use super::checkpoint::{self, Checkpoint, Position};
-use super::epoch::{self, Course, Trained};
+use super::epoch::{self, Course, Step, Trained};
 use super::fitted::{Fitted, TrainedModel};
+use super::targets::TargetScale;
 use super::trainer::{Trainer, changes, fingerprint};
-use crate::data::{Normalization, Splits};
+use crate::data::{Examples, Normalization, Splits, Task};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::ops;
 use crate::progress::{self, RunProgress};
-use crate::track::{Experiment, Run};
+use crate::track::{DivergedRun, Experiment, Parameter, Run};
 
 /// libtorch's generator belongs to the process: trainings on other threads wait while weights are drawn.
 static DRAWING: Mutex<()> = Mutex::new(());
@@ -22,33 +25,77 @@ static DRAWING: Mutex<()> = Mutex::new(());
 impl Trainer {
     /// Trains, and keeps everything as a run of `experiment`: per epoch `train:loss`, `train:accuracy`,
     /// `validation:loss`, `validation:accuracy`, `epoch:seconds` (training steps alone), `selection:seconds` and, on a GPU,
-    /// `gpu:megabytes` (of its memory in use, by all processes); at the end `test:loss`, `test:accuracy`, `test:balanced_accuracy` (the mean of the classes' recalls) and `run:seconds` (wall
-    /// time, everything counted).
+    /// `gpu:megabytes` (of its memory in use, by all processes); at the end `test:loss`, `test:accuracy`,
+    /// `test:balanced_accuracy` (the mean of the classes' recalls) and `run:seconds` (wall time, everything counted). A
+    /// regression has `validation:rmse` and `validation:r2`, `test:rmse` and `test:r2` instead of accuracies: root mean squared error
+    /// on the target's own scale, and R²; its losses are mean squared errors of standardised targets.
     ///
     /// In an experiment opened by [`Experiment::resume`], a training that is complete is not done again, and one that was
-    /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`].
+    /// stopped, failed or killed goes on from its last checkpoint: see [`Trainer::checkpoint_every`]. One that diverged is
+    /// not tried again, as it would diverge again: see [`Trainer::retry_diverged`].
     ///
     /// # Errors
     /// [`Error::Argument`] before anything is stored, for a configuration that cannot be trained; [`Error::BadFile`] for
-    /// a checkpoint that cannot be used. After that the run is stored as stopped for [`Error::Interrupted`], as failed for
+    /// a checkpoint that cannot be used; [`Error::Diverged`] for a loss that is not finite or explodes, or for a run of
+    /// these settings that diverged before. After that the run is stored as stopped for [`Error::Interrupted`], as failed for
     /// any other error, with all metrics until then.
     pub fn fit(&self, data: &Splits, experiment: &Experiment) -> Result<Fitted> {
+        self.attempt(data, experiment, &mut Attempt::default())
+    }
+
+    /// As [`Trainer::fit`]; `attempt` says how far it came, also where it ends with a panic.
+    pub(super) fn attempt(
+        &self,
+        data: &Splits,
+        experiment: &Experiment,
+        attempt: &mut Attempt,
+    ) -> Result<Fitted> {
+        attempt.run = self.run_name();
         let _call = interrupt::enter();
         self.check(data)?;
+        ops::cpu_path()?;
         if let Some(threads) = self.threads {
             tch::set_num_threads(threads as i32);
         }
         let device = self.device.unwrap_or_else(device::best);
-        let mut parameters = self.parameters(data, device);
-        let config = fingerprint(&parameters, &self.architecture.settings());
-        parameters.extend(changes(data));
-        if let Some(run) = experiment.completed_run(&config)? {
-            return self.reused(experiment, &run);
+        let settings = self.architecture.settings();
+        let work = self.steps().map(|step| {
+            let parameters = self.parameters(data, device, &step);
+            Work { step, config: fingerprint(&parameters, &settings), parameters }
+        });
+        for Work { config, .. } in &work {
+            if let Some(run) = experiment.completed_run(config)? {
+                return self.reused(experiment, &run);
+            }
         }
-        let (run, checkpoint) = match resumable(experiment, &config)? {
+        let [mut work, former] = work;
+        let diverged = experiment.diverged_run(&work.config)?;
+        if let Some(before) = diverged.as_ref().filter(|_| !self.retry_diverged) {
+            *attempt = Attempt { run: before.run.name().to_owned(), failed_before: true };
+            return Err(self.diverged_before(experiment, before));
+        }
+        let mut found = resumable(experiment, &work.config)?;
+        if found.is_none()
+            && former.config != work.config
+            && experiment.diverged_run(&former.config)?.is_none()
+        {
+            found = resumable(experiment, &former.config)?;
+            if found.is_some() {
+                work = former;
+            }
+        }
+        let again = |before: DivergedRun| experiment.reopen(&before.run, 0).transpose();
+        let (run, checkpoint) = match found {
             Some((run, checkpoint)) => (run, Some(checkpoint)),
-            None => (experiment.start(&self.run_name(), Some(&config), &parameters)?, None),
+            None => match diverged.and_then(again).transpose()? {
+                Some(run) => (run, None),
+                None => {
+                    work.parameters.extend(changes(data));
+                    (experiment.start(&self.run_name(), Some(&work.config), &work.parameters)?, None)
+                }
+            },
         };
+        attempt.run = run.name().to_owned();
         let mut progress = RunProgress {
             experiment: run.experiment().to_owned(),
             run: run.name().to_owned(),
@@ -75,7 +122,7 @@ impl Trainer {
             ))?;
         }
         progress::tell(|listener| listener.run(&progress));
-        let outcome = self.train(data, device, &run, &config, checkpoint, &mut progress);
+        let outcome = self.train(data, device, &run, &work, checkpoint, &mut progress);
         let status = match &outcome {
             Ok(_) => run.complete().map(|()| crate::track::Status::Completed)?,
             Err(error) => {
@@ -102,7 +149,7 @@ impl Trainer {
         data: &Splits,
         device: Device,
         run: &Run,
-        config: &str,
+        work: &Work,
         checkpoint: Option<Checkpoint>,
         progress: &mut RunProgress,
     ) -> Result<Fitted> {
@@ -118,6 +165,16 @@ impl Trainer {
             self.architecture.build(&variables.root())
         };
         let (train, validation) = (data.train.to_device(device)?, data.validation.to_device(device)?);
+        let targets = match data.task() {
+            Task::Regression if work.step.scale_targets => Some(TargetScale::of(&train.labels)?),
+            Task::Regression => Some(TargetScale::IDENTITY),
+            Task::Classification { .. } => None,
+        };
+        let scaled = |examples: Examples| match &targets {
+            Some(targets) => targets.standardize(&examples),
+            None => Ok(examples),
+        };
+        let (train, validation) = (scaled(train)?, scaled(validation)?);
         let normalization = Normalization::of(&train);
         let mut loader = self
             .selection(data.task())
@@ -128,14 +185,15 @@ impl Trainer {
             .normalization(normalization.clone());
         let n_epochs = progress.epochs;
         let n_steps = loader.n_steps().unwrap_or_default();
-        let mut course = Course::new(self.step, data.task(), &variables, self.seed, n_steps)?;
+        let mut course = Course::new(work.step, data.task(), &variables, self.seed, n_steps)?;
         let mut at = match checkpoint {
             Some(checkpoint) => checkpoint.restore(&variables, &mut course, &mut loader)?,
-            None => Position { config: config.to_owned(), ..Default::default() },
+            None => Position { config: work.config.clone(), ..Default::default() },
         };
         let wall_secs_before = at.wall_secs;
         let keep_selections = self.keep_selections.unwrap_or(self.select.chooses());
-        let (mut validation_accuracy, mut is_without_checkpoint) = (None, false);
+        let (mut validation_accuracy, mut validation_score, mut validation_loss) = (None, None, 0.0);
+        let mut is_without_checkpoint = false;
         for number in at.epoch + 1..=n_epochs {
             // Dropout draws from libtorch's generator: from here on the same numbers, whatever went before.
             tch::manual_seed(self.seed.wrapping_add((number as u64) << 32) as i64);
@@ -156,10 +214,16 @@ impl Trainer {
             if !validation.is_empty() {
                 let (score, seen) =
                     epoch::evaluate(model.as_ref(), &validation, &normalization, data.task())?;
-                loader.note_validation(seen);
                 metrics.push(("validation:loss", score.loss));
                 metrics.extend(score.accuracy.map(|accuracy| ("validation:accuracy", accuracy)));
+                if let Some(targets) = &targets {
+                    let (rmse, r2) = targets.score(&seen)?;
+                    metrics.extend([("validation:rmse", rmse), ("validation:r2", r2)]);
+                    validation_score = Some((rmse, r2));
+                }
+                loader.note_validation(seen);
                 validation_accuracy = score.accuracy;
+                validation_loss = score.loss;
             }
             run.log_metrics(number as i64, &metrics)?;
             run.log_text(&log_line(number, n_epochs, &metrics))?;
@@ -168,12 +232,10 @@ impl Trainer {
             progress.validation_accuracy = validation_accuracy;
             progress.images_per_sec = Some(n_samples as f64 / train_secs.max(f64::MIN_POSITIVE));
             progress::tell(|listener| listener.run(progress));
-            if !score.loss.is_finite() {
-                return Err(Error::Diverged {
-                    what: format!("the training loss is {}", score.loss),
-                    epoch: number,
-                    advice: "a lower learning rate usually helps".to_owned(),
-                });
+            course.check(&score, n_samples as f64 / train.len() as f64, number)?;
+            if !validation_loss.is_finite() {
+                // The last steps of the epoch may have done it.
+                return Err(epoch::diverged(format!("the validation loss is {validation_loss}"), number));
             }
             at.epoch = number;
             at.train_secs += train_secs;
@@ -195,15 +257,20 @@ impl Trainer {
                 }
             }
         }
-        let (mut closing, mut test_accuracy) = (Vec::new(), None);
+        let (mut closing, mut test_accuracy, mut test_score) = (Vec::new(), None, None);
         if let Some(test) = &data.test {
-            let test = test.to_device(device)?;
+            let test = scaled(test.to_device(device)?)?;
             let (score, seen) = epoch::evaluate(model.as_ref(), &test, &normalization, data.task())?;
             closing.push(("test:loss", score.loss));
             closing.extend(score.accuracy.map(|accuracy| ("test:accuracy", accuracy)));
             let balanced = epoch::balanced_accuracy(&seen, data.task())?;
             closing.extend(balanced.map(|accuracy| ("test:balanced_accuracy", accuracy)));
             test_accuracy = score.accuracy;
+            if let Some(targets) = &targets {
+                let (rmse, r2) = targets.score(&seen)?;
+                closing.extend([("test:rmse", rmse), ("test:r2", r2)]);
+                test_score = Some((rmse, r2));
+            }
         }
         closing.push(("run:seconds", wall_secs_before + started.elapsed().as_secs_f64()));
         run.log_metrics(n_epochs as i64, &closing)?;
@@ -212,7 +279,7 @@ impl Trainer {
             evidence.keep_with(run)?;
         }
         let architecture = self.architecture.as_ref();
-        let model = TrainedModel::new(architecture, data, normalization, model, variables);
+        let model = TrainedModel::new(architecture, data, (normalization, targets), model, variables);
         if self.keep_model {
             model.keep_with(run, data.test.as_ref())?;
         }
@@ -220,11 +287,38 @@ impl Trainer {
             run: run.name().to_owned(),
             validation_accuracy,
             test_accuracy,
+            validation_rmse: validation_score.map(|(rmse, _)| rmse),
+            validation_r2: validation_score.map(|(_, r2)| r2),
+            test_rmse: test_score.map(|(rmse, _)| rmse),
+            test_r2: test_score.map(|(_, r2)| r2),
             train_secs: at.train_secs,
             selection_secs: at.selection_secs,
             reused: false,
             model: Some(model),
         })
+    }
+
+    /// What is to be said of a run of these settings that diverged before.
+    fn diverged_before(&self, experiment: &Experiment, before: &DivergedRun) -> Error {
+        let progress = RunProgress {
+            experiment: experiment.name().to_owned(),
+            run: before.run.name().to_owned(),
+            strategy: self.select.name().to_owned(),
+            fraction: self.select.fraction(),
+            epoch: before.epoch,
+            epochs: self.select.plan(self.epochs).n_epochs(),
+            ..Default::default()
+        };
+        progress::tell(|listener| listener.run_ended(&progress, "diverged before"));
+        // As it is stored: "the training loss is NaN at epoch 3: a lower learning rate usually helps".
+        let cause = before.error.rsplit_once(" at epoch ").map_or(before.error.as_str(), |(cause, _)| cause);
+        Error::Diverged {
+            what: format!("run '{}' diverged before: {cause}", before.run.name()),
+            epoch: before.epoch,
+            advice: "with these settings it would do so again, and was not tried; a lower learning rate usually helps \
+                     (Trainer::retry_diverged or `glisten sweep --retry-diverged` tries all the same)"
+                .to_owned(),
+        }
     }
 
     fn reused(&self, experiment: &Experiment, run: &Run) -> Result<Fitted> {
@@ -250,12 +344,32 @@ impl Trainer {
             run: run.name().to_owned(),
             validation_accuracy: last("validation:accuracy"),
             test_accuracy: last("test:accuracy"),
+            validation_rmse: last("validation:rmse"),
+            validation_r2: last("validation:r2"),
+            test_rmse: last("test:rmse"),
+            test_r2: last("test:r2"),
             train_secs: total("epoch:seconds"),
             selection_secs: total("selection:seconds"),
             reused: true,
             model: None,
         })
     }
+}
+
+/// A training as it can be found again: its steps, and everything that its result hangs on.
+struct Work {
+    step: Step,
+    config: String,
+    parameters: BTreeMap<String, Parameter>,
+}
+
+/// How far a training came.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// The run's name, as far as it was given one.
+    pub(super) run: String,
+    /// Whether nothing was trained because a run of these settings diverged before.
+    pub(super) failed_before: bool,
 }
 
 /// As "epoch 3 of 20: train:loss 0.5231, validation:accuracy 0.8740, epoch:seconds 1.204".

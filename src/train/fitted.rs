@@ -6,6 +6,7 @@ use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn};
 
+use super::targets::TargetScale;
 use super::tensor_file::{self, Format, Tensors};
 use crate::data::{
     DataSpec, Examples, InputShape, ModelInputs, NewSamples, Normalization, Splits, TableSchema, Task,
@@ -24,6 +25,14 @@ pub struct Fitted {
     pub validation_accuracy: Option<f64>,
     /// Accuracy on the test set at the end, where there is one.
     pub test_accuracy: Option<f64>,
+    /// Root mean squared error of a regression on the validation set after the last epoch, in the target's own unit.
+    pub validation_rmse: Option<f64>,
+    /// R² of a regression on the validation set after the last epoch.
+    pub validation_r2: Option<f64>,
+    /// Root mean squared error of a regression on the test set at the end, in the target's own unit.
+    pub test_rmse: Option<f64>,
+    /// R² of a regression on the test set at the end.
+    pub test_r2: Option<f64>,
     /// Seconds of training steps, all epochs together.
     pub train_secs: f64,
     /// Seconds of choosing, all epochs together.
@@ -58,6 +67,8 @@ pub struct TrainedModel {
 }
 
 const FORMAT: Format = Format { id: "model 1", name: "a model saved by Glisten" };
+/// With the scale of its targets, without which its outputs are no predictions: an older release refuses it.
+const WITH_TARGETS: Format = Format { id: "model 2", name: "a model saved by Glisten" };
 const WEIGHTS: &str = "model.";
 const NORMALIZATION: [&str; 2] = ["normalization.mean", "normalization.inverse"];
 
@@ -78,9 +89,20 @@ struct Manifest {
     /// Of a table, how its columns become features. Older releases did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<TableSchema>,
+    /// By which outputs become predictions of a regression; none in files of before, whose targets were learnt as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    targets: Option<TargetScale>,
 }
 
 impl Manifest {
+    /// Reads a model file of either format.
+    fn read(path: &Path) -> Result<(Self, Tensors)> {
+        match tensor_file::read(path, &FORMAT) {
+            Ok(read) => Ok(read),
+            Err(error) => tensor_file::read(path, &WITH_TARGETS).map_err(|_| error),
+        }
+    }
+
     /// What the model takes and gives, if that can be.
     fn made_for(&self, path: &Path) -> Result<(InputShape, Task)> {
         const MOST_VALUES: i64 = 1 << 28;
@@ -114,7 +136,7 @@ impl TrainedModel {
     pub(super) fn new(
         architecture: &dyn Architecture,
         data: &Splits,
-        normalization: Normalization,
+        (normalization, targets): (Normalization, Option<TargetScale>),
         model: Box<dyn Model>,
         variables: nn::VarStore,
     ) -> Self {
@@ -127,6 +149,7 @@ impl TrainedModel {
             dataset_fingerprint: data.fingerprint.clone(),
             glisten_version: env!("CARGO_PKG_VERSION").to_owned(),
             table: data.table.as_deref().cloned(),
+            targets,
         };
         Self { manifest, normalization, model, variables }
     }
@@ -189,8 +212,13 @@ impl TrainedModel {
         Ok(DataFrame::new(samples.len(), columns)?)
     }
 
-    /// Writes weights, normalisation, the table's schema, class names and the architecture's settings to one safetensors file, whole or not at
-    /// all.
+    /// Mean and standard deviation of a regression's training targets, by which outputs become predictions.
+    pub fn target_scale(&self) -> Option<TargetScale> {
+        self.manifest.targets
+    }
+
+    /// Writes weights, normalisation, the table's schema, the targets' scale, class names and the architecture's settings to one
+    /// safetensors file, whole or not at all.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
@@ -200,7 +228,8 @@ impl TrainedModel {
             variables.map(|(name, tensor)| (format!("{WEIGHTS}{name}"), tensor)).collect();
         let parts = [self.normalization.mean(), self.normalization.inverse()].map(Tensor::shallow_clone);
         tensors.extend(NORMALIZATION.map(str::to_owned).into_iter().zip(parts));
-        tensor_file::write(path.as_ref(), &FORMAT, &self.manifest, &tensors)
+        let format = if self.manifest.targets.is_some() { &WITH_TARGETS } else { &FORMAT };
+        tensor_file::write(path.as_ref(), format, &self.manifest, &tensors)
     }
 
     /// Reads a saved model whose architecture Glisten knows, onto `device`.
@@ -210,7 +239,7 @@ impl TrainedModel {
     /// architecture; [`Error::NotFound`] for an architecture of one's own: see [`TrainedModel::load_with`].
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self> {
         let path = path.as_ref();
-        let (manifest, tensors): (Manifest, _) = tensor_file::read(path, &FORMAT)?;
+        let (manifest, tensors) = Manifest::read(path)?;
         let (input, task) = manifest.made_for(path)?;
         let architecture = crate::model::of_saved(&manifest.architecture, &manifest.settings, input, task)?;
         // Before weights are made: what a file says of itself could ask for more of them than any machine holds.
@@ -234,7 +263,7 @@ impl TrainedModel {
         device: Device,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let (manifest, tensors): (Manifest, _) = tensor_file::read(path, &FORMAT)?;
+        let (manifest, tensors) = Manifest::read(path)?;
         let named = |name: &str, settings: &str| {
             format!("the architecture '{name}' {settings}").trim_end().to_owned()
         };
@@ -266,7 +295,7 @@ impl TrainedModel {
 
     /// Predicts for new inputs, of the shape and dtype that the model was trained on: `u8 [N, C, H, W]` images or
     /// `f32 [N, F]` rows. One row an input: `class` (str), `probability` (f32, of that class), then each class's
-    /// probability under its name (f32); of a regression, `prediction` (f32).
+    /// probability under its name (f32); of a regression, `prediction` (f32), on the target's own scale.
     ///
     /// # Errors
     /// [`Error::Argument`] for inputs of another shape or dtype; [`Error::Interrupted`] if a stop was asked for.
@@ -275,7 +304,8 @@ impl TrainedModel {
         let n = outputs.size()[0] as usize;
         let column = |name: &str, values: Vec<f32>| Column::from(Series::new(name.into(), values));
         if self.classes().is_empty() {
-            let values = Vec::try_from(&outputs.f_reshape([-1])?)?;
+            let targets = self.manifest.targets.unwrap_or(TargetScale::IDENTITY);
+            let values = Vec::try_from(&targets.restore(&outputs.f_reshape([-1])?)?)?;
             return Ok(DataFrame::new(n, vec![column("prediction", values)])?);
         }
         let probabilities = outputs.f_softmax(-1, Kind::Float)?; // [N, C]

@@ -12,6 +12,7 @@ mod optimizer;
 mod precision;
 mod schedule;
 mod sweep;
+mod targets;
 mod tensor_file;
 mod trainer;
 
@@ -21,5 +22,6 @@ pub use glister_options::{GlisterFor, GlisterOptions, GreedyName, ScopeName};
 pub use optimizer::Sgd;
 pub use precision::{PRECISIONS, Precision};
 pub use schedule::{SCHEDULES, Schedule};
-pub use sweep::Sweep;
+pub use sweep::{FailedRun, Sweep, SweepOutcome};
+pub use targets::TargetScale;
 pub use trainer::Trainer;

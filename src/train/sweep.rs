@@ -1,5 +1,6 @@
 //! A sweep: every selection with every seed, from a TOML file, done run by run into one experiment.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use glisten_reports::summary::Published;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::epoch::Step;
+use super::fit::Attempt;
 use super::glister_options::{GlisterFor, GlisterOptions};
 use super::{Augment, Fitted, Precision, Schedule, Sgd, Trainer};
 use crate::data::{DataSpec, Split, Splits, Task};
@@ -63,7 +65,7 @@ pub struct Sweep {
     /// The share of each target that is spread over all classes, in [0, 1).
     #[serde(default, skip_serializing_if = "is_default")]
     pub label_smoothing: f64,
-    /// The global norm that the gradients of a step are scaled down to.
+    /// The global norm that the gradients of a step are scaled down to: 1 if not given, 0 for no clipping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_grad_norm: Option<f64>,
     /// Threads that libtorch computes with on the CPU.
@@ -90,6 +92,9 @@ pub struct Sweep {
     /// Whether trained models are kept with their runs, as artifacts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub keep_models: bool,
+    /// Whether runs that diverged are tried again; no field of the file, as it is a matter of one call.
+    #[serde(skip)]
+    pub retry_diverged: bool,
     /// Figures in print, for the report to set GLISTER's beside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Published>,
@@ -141,7 +146,7 @@ impl Sweep {
             augment: self.augment,
             precision: self.precision,
             label_smoothing: self.label_smoothing,
-            clip_grad_norm: self.clip_grad_norm,
+            ..Step::default().clipped(self.clip_grad_norm)
         };
         // Of the data nothing is known yet; whether these suit a regression is seen before its first run.
         step.check(Task::Classification { n_classes: 2 })?;
@@ -215,11 +220,14 @@ impl Sweep {
     }
 
     /// Does every run that `store` has not completed yet, seed by seed, so that a sweep that was stopped early has whole
-    /// comparisons.
+    /// comparisons. A run that fails for a reason of its own (it diverged, libtorch refused, its checkpoint is damaged, it
+    /// panicked) is stored as failed, and the sweep goes on. One that diverged before is not tried again, unless
+    /// [`Sweep::retry_diverged`] says so.
     ///
     /// # Errors
-    /// As [`Trainer::fit`]; the runs done until then are kept.
-    pub fn run(&self, store: &Store, device: Option<Device>) -> Result<Vec<Fitted>> {
+    /// As [`Trainer::fit`] for what other runs would meet too, as a full disk, and [`Error::Interrupted`] for a stop; the runs
+    /// done until then are kept.
+    pub fn run(&self, store: &Store, device: Option<Device>) -> Result<SweepOutcome> {
         let _call = interrupt::enter();
         self.check()?;
         let selections = self.selections()?;
@@ -232,7 +240,7 @@ impl Sweep {
             ..SweepProgress::default()
         });
         progress::tell(|listener| listener.sweep(&shown.0));
-        let mut fitted: Vec<Fitted> = Vec::with_capacity(n_runs);
+        let mut outcome = SweepOutcome::default();
         for &seed in &self.seeds {
             for &select in &selections {
                 let mut trainer = Trainer::of(model::named(&self.model, &data)?)
@@ -260,15 +268,82 @@ impl Sweep {
                 if let Some(keep) = self.keep_selections {
                     trainer = trainer.keep_selections(keep);
                 }
-                trainer = trainer.keep_model(self.keep_models);
-                // A sweep may have hundreds of runs: their models are not held.
-                fitted.push(Fitted { model: None, ..trainer.fit(&data, &experiment)? });
+                trainer = trainer.keep_model(self.keep_models).retry_diverged(self.retry_diverged);
+                outcome.take(&trainer, &data, &experiment)?;
                 shown.0.n_done += 1;
-                shown.0.n_reused += usize::from(fitted.last().is_some_and(|fitted| fitted.reused));
+                let (fitted, failed) = (&outcome.fitted, &outcome.failed);
+                shown.0.n_reused = fitted.iter().filter(|fitted| fitted.reused).count()
+                    + failed.iter().filter(|failed| failed.before).count();
+                shown.0.n_failed = outcome.failed.len();
                 progress::tell(|listener| listener.sweep(&shown.0));
             }
         }
-        Ok(fitted)
+        if !outcome.failed.is_empty() {
+            progress::tell(|listener| listener.note(&outcome.failures()));
+        }
+        Ok(outcome)
+    }
+}
+
+/// What came of a sweep.
+#[derive(Debug, Default)]
+pub struct SweepOutcome {
+    /// The runs that are complete, in the order they were done; without their models.
+    pub fitted: Vec<Fitted>,
+    /// The runs that failed.
+    pub failed: Vec<FailedRun>,
+}
+
+/// A run of a sweep that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRun {
+    /// Its name.
+    pub run: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it diverged in an earlier call, and was not tried again.
+    pub before: bool,
+}
+
+impl SweepOutcome {
+    /// The runs that failed and why, one line each below a line with their number; empty where none did.
+    pub fn failures(&self) -> String {
+        let n_runs = self.fitted.len() + self.failed.len();
+        let mut text = match self.failed.len() {
+            0 => return String::new(),
+            n => format!("{n} of {n_runs} runs failed:"),
+        };
+        for FailedRun { run, reason, .. } in &self.failed {
+            text.push_str(&format!("\n  {run}: {reason}"));
+        }
+        text
+    }
+
+    /// Does one training.
+    ///
+    /// # Errors
+    /// What is not of this run alone.
+    fn take(&mut self, trainer: &Trainer, data: &Splits, experiment: &Experiment) -> Result<()> {
+        let mut attempt = Attempt::default();
+        let result = catch_unwind(AssertUnwindSafe(|| trainer.attempt(data, experiment, &mut attempt)));
+        let reason = match result {
+            Ok(Ok(fitted)) => {
+                // A sweep may have hundreds of runs: their models are not held.
+                self.fitted.push(Fitted { model: None, ..fitted });
+                return Ok(());
+            }
+            Ok(Err(error @ (Error::Diverged { .. } | Error::Torch(_) | Error::BadFile { .. }))) => {
+                error.to_string()
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+                format!("a panic ended it: {}", text.unwrap_or("without a message"))
+            }
+        };
+        self.failed.push(FailedRun { run: attempt.run, reason, before: attempt.failed_before });
+        Ok(())
     }
 }
 
@@ -278,5 +353,50 @@ struct Shown(SweepProgress);
 impl Drop for Shown {
     fn drop(&mut self) {
         progress::tell(|listener| listener.sweep_ended(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor, nn};
+
+    use super::*;
+    use crate::data::Dataset;
+    use crate::model::{Architecture, LogisticRegression, Model};
+    use crate::track::Status;
+
+    struct Panics;
+
+    impl Architecture for Panics {
+        fn name(&self) -> &str {
+            "panics"
+        }
+
+        fn build(&self, _: &nn::Path<'_>) -> Box<dyn Model> {
+            panic!("no such layer")
+        }
+    }
+
+    /// libtorch's errors in a model's forward pass are panics.
+    #[test]
+    fn a_panic_ends_one_run_and_not_the_sweep() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("runs.db")).unwrap();
+        let study = Experiment::resume_in(&store, "sweep").unwrap();
+        let inputs = Tensor::rand([40, 2], (Kind::Float, Device::Cpu));
+        let labels = inputs.select(1, 0).gt(0.5).to_kind(Kind::Int64);
+        let data = Dataset::from_tensors("halves", inputs, labels).unwrap().split(Split::default()).unwrap();
+        let mut outcome = SweepOutcome::default();
+        outcome.take(&Trainer::new(Panics).seed(1), &data, &study).unwrap();
+        outcome.take(&Trainer::new(LogisticRegression::for_data(&data)).epochs(1), &data, &study).unwrap();
+        assert_eq!(outcome.fitted.len(), 1);
+        let [failed] = &outcome.failed[..] else { panic!("{outcome:?}") };
+        assert_eq!((failed.run.as_str(), failed.before), ("full seed 1", false));
+        assert_eq!(outcome.failures(), "1 of 2 runs failed:\n  full seed 1: a panic ended it: no such layer");
+        let status: Vec<Status> = store.run_records(None).unwrap().iter().map(|run| run.status).collect();
+        assert_eq!(status, [Status::Failed, Status::Completed]);
+        // What other runs would meet as well is no matter of one.
+        let error = outcome.take(&Trainer::new(LogisticRegression::for_data(&data)).epochs(0), &data, &study);
+        assert!(matches!(error, Err(Error::Argument { .. })));
     }
 }

@@ -30,14 +30,19 @@ pub struct Trainer {
     pub(super) keep_model: bool,
     pub(super) keep_selections: Option<bool>,
     pub(super) threads: Option<usize>,
+    pub(super) retry_diverged: bool,
+    /// Whether clipping was set, be it off.
+    pub(super) clips_as_asked: bool,
 }
 
 /// More threads than any machine has cores are a slip.
 const MOST_THREADS: usize = 4096;
 
 impl Trainer {
-    /// Trains `architecture` on all of the data: 20 epochs, batches of 128, [`Sgd::default`], seed 0, on the first CUDA
-    /// device if there is one, else on the CPU.
+    /// Trains `architecture` on all of the data: 20 epochs, batches of 128, [`Sgd::default`], gradients clipped to a norm of 1,
+    /// seed 0, on the first CUDA device if there is one, else on the CPU. The targets of a regression are standardised by mean
+    /// and standard deviation of the training set, for training and selection; predictions are on their own scale
+    /// ([`TargetScale`](super::TargetScale)).
     pub fn new(architecture: impl Architecture + 'static) -> Self {
         Self::of(Box::new(architecture))
     }
@@ -58,6 +63,8 @@ impl Trainer {
             keep_model: false,
             keep_selections: None,
             threads: None,
+            retry_diverged: false,
+            clips_as_asked: false,
         }
     }
 
@@ -124,10 +131,11 @@ impl Trainer {
         self
     }
 
-    /// Scales all gradients of a step down together where their global norm is above this.
+    /// Scales all gradients of a step down together where their global norm is above this; 1 if not set, 0 for not at all.
     #[must_use]
     pub fn clip_grad_norm(mut self, max_norm: f64) -> Self {
-        self.step.clip_grad_norm = Some(max_norm);
+        self.step = self.step.clipped(Some(max_norm));
+        self.clips_as_asked = true;
         self
     }
 
@@ -168,6 +176,15 @@ impl Trainer {
     #[must_use]
     pub fn checkpoint_every(mut self, epochs: usize) -> Self {
         self.checkpoint_every = epochs;
+        self
+    }
+
+    /// Trains although a run with these settings diverged in an experiment that was opened by
+    /// [`Experiment::resume`](crate::track::Experiment::resume), in the same run again. By default that is an error: one seed
+    /// gives one result.
+    #[must_use]
+    pub fn retry_diverged(mut self, retry: bool) -> Self {
+        self.retry_diverged = retry;
         self
     }
 
@@ -233,8 +250,21 @@ impl Trainer {
         Ok(())
     }
 
-    /// Everything that determines the result, and how fast it came.
-    pub(super) fn parameters(&self, data: &Splits, device: Device) -> BTreeMap<String, Parameter> {
+    /// The steps of this training, and as the release before made them of the same settings, where that is something else:
+    /// without clipping, and with targets as they are. What such a training has completed is complete, and one that was stopped goes on
+    /// as it began.
+    pub(super) fn steps(&self) -> [Step; 2] {
+        let clip_grad_norm = self.step.clip_grad_norm.filter(|_| self.clips_as_asked);
+        [self.step, Step { clip_grad_norm, scale_targets: false, ..self.step }]
+    }
+
+    /// Everything that determines the result, and how fast it came, with such steps.
+    pub(super) fn parameters(
+        &self,
+        data: &Splits,
+        device: Device,
+        step: &Step,
+    ) -> BTreeMap<String, Parameter> {
         let mut parameters = BTreeMap::from([
             ("dataset".to_owned(), Parameter::from(data.name.as_str())),
             ("dataset_fingerprint".to_owned(), data.fingerprint.as_str().into()),
@@ -254,19 +284,22 @@ impl Trainer {
             ("budget".to_owned(), self.select.budget(data.train.len() as i64).into()),
             ("epochs".to_owned(), self.epochs.into()),
             ("batch_size".to_owned(), self.batch_size.into()),
-            ("learning_rate".to_owned(), self.step.sgd.learning_rate.into()),
-            ("momentum".to_owned(), self.step.sgd.momentum.into()),
-            ("nesterov".to_owned(), self.step.sgd.nesterov.into()),
-            ("weight_decay".to_owned(), self.step.sgd.weight_decay.into()),
-            ("schedule".to_owned(), self.step.schedule.name().into()),
-            ("precision".to_owned(), self.step.precision.name().into()),
-            ("crop_padding".to_owned(), self.step.augment.crop_padding.into()),
-            ("flip".to_owned(), self.step.augment.flip.into()),
-            ("label_smoothing".to_owned(), self.step.label_smoothing.into()),
+            ("learning_rate".to_owned(), step.sgd.learning_rate.into()),
+            ("momentum".to_owned(), step.sgd.momentum.into()),
+            ("nesterov".to_owned(), step.sgd.nesterov.into()),
+            ("weight_decay".to_owned(), step.sgd.weight_decay.into()),
+            ("schedule".to_owned(), step.schedule.name().into()),
+            ("precision".to_owned(), step.precision.name().into()),
+            ("crop_padding".to_owned(), step.augment.crop_padding.into()),
+            ("flip".to_owned(), step.augment.flip.into()),
+            ("label_smoothing".to_owned(), step.label_smoothing.into()),
             ("seed".to_owned(), self.seed.into()),
         ]);
-        if let Some(norm) = self.step.clip_grad_norm {
+        if let Some(norm) = step.clip_grad_norm {
             parameters.insert("clip_grad_norm".to_owned(), norm.into());
+        }
+        if step.scale_targets && data.task() == Task::Regression {
+            parameters.insert("standardize_targets".to_owned(), true.into());
         }
         for (name, value) in self.selection(data.task()).options() {
             parameters.insert(name.to_owned(), Parameter::from(value));

@@ -62,6 +62,7 @@ fn speed(
         .precision(precision)
         .batch_size(batch)
         .epochs(epochs + 1)
+        .clip_grad_norm(0.0)
         .seed(SEED);
     if model != "lenet" {
         trainer = trainer.augment(Augment::crop_and_flip());
@@ -70,8 +71,7 @@ fn speed(
     let total: f64 = secs[1..].iter().sum();
     Ok(json!({
         "images_per_second": images as f64 * epochs as f64 / total,
-        "instruction_set": ops::instruction_set(),
-        "multiplies_bf16": ops::cpu_multiplies_bf16(),
+        "cpu_path": ops::cpu_path()?.name(),
         "threads": tch::get_num_threads(),
         "device": glisten::device::name(device),
         "gpu_megabytes": glisten::device::memory_used(device).map(|bytes| bytes as f64 / 1e6),
@@ -106,6 +106,7 @@ fn curve(folder: &Path) -> Result<serde_json::Value> {
     let trainer = Trainer::new(architecture)
         .device(Device::Cpu)
         .epochs(CURVE_EPOCHS)
+        .clip_grad_norm(0.0)
         .seed(SEED)
         .learning_rate(CURVE_RATE);
     Ok(json!({ "losses": by_epoch(&trainer, &data, "train:loss")? }))

@@ -39,7 +39,8 @@ COMPLETIONS = [
     ("Kind::", "Float Int64"),
     # What the cell itself binds: loops, conditions, arms, closures, parameters.
     ("for column in data_frame.columns() {\n    column.", "len name"),
-    ("for (images, labels) in Select::full().loader(&a, &b)?.epoch(&model)? {\n    images.", "size mean"),
+    ("for batch in Select::full().loader(&a, &b)?.epoch(&model)? {\n    let batch = batch?;\n    batch.", "inputs labels weights"),
+    ("for batch in Select::full().loader(&a, &b)?.epoch(&model)? {\n    let Batch { inputs, .. } = batch?;\n    inputs.", "size mean"),
     ("if let Ok(column) = data_frame.column(\"a\") { column.na", "name"),
     ("match data_frame.column(\"a\") {\n    Ok(column) => column.na", "name"),
     ("data_frame.columns().iter().map(|column| column.na", "name"),

@@ -3,9 +3,9 @@
 
 pub use glisten::prelude::*;
 pub use glisten::prelude::{
-    Architecture, Chart, Dataset, Error, Examples, Experiment, ExperimentAnalytics, Fitted, LeNet, Model,
-    Parameter, Report, Result, Run, RunsExt, Search, Select, Sgd, SortOrder, Split, Splits, Store, Sweep,
-    Trainer,
+    Architecture, Batch, BatchStats, Chart, Dataset, Error, Examples, Experiment, ExperimentAnalytics,
+    Fitted, LeNet, Loader, Model, Parameter, Report, Result, Run, RunsExt, Search, Select, Sgd, SortOrder,
+    Split, Splits, Store, Sweep, Trainer,
 };
 pub use polars::prelude::*;
 pub use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -36,16 +36,13 @@ struct Panic {
     column: u32,
 }
 
-/// Runs a cell's code to its end. `None` if it failed; the kernel has then been told why.
+/// Runs a stage of a cell to its end, between [`begin`] and [`finish`]. `None` if it failed: the kernel has then been told why,
+/// and the cell is at its end.
 ///
 /// Compiled anew in every cell, so all that does not depend on `R` is elsewhere.
-pub fn run<R>(cell: impl FnOnce() -> Result<R, CellError>) -> Option<R> {
-    begin();
-    match catch_unwind(AssertUnwindSafe(cell)) {
-        Ok(Ok(value)) => {
-            end(None);
-            Some(value)
-        }
+pub fn stage<R>(stage: impl FnOnce() -> Result<R, CellError>) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(stage)) {
+        Ok(Ok(value)) => Some(value),
         Ok(Err(error)) => {
             end(Some(Failed::Error(error)));
             None
@@ -62,11 +59,17 @@ enum Failed {
     Panic(Box<dyn Any + Send>),
 }
 
-fn begin() {
+/// A cell begins.
+pub fn begin() {
     glisten::interrupt::clear();
     crate::progress::cell_begins();
     RUNNING.store(true, Ordering::Relaxed);
     RUNS_CELL.set(true);
+}
+
+/// A cell has run to its end.
+pub fn finish() {
+    end(None);
 }
 
 fn end(failed: Option<Failed>) {

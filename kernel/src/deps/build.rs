@@ -1,8 +1,9 @@
 //! A cargo project for a set of dependencies, and the files that its build leaves for cells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -100,7 +101,9 @@ impl Project<'_> {
     /// Waits until no other kernel is at this project.
     fn lock(&self, tell: &mut dyn FnMut(&Progress)) -> Result<File, Error> {
         let path = self.folder.join("turn");
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        let file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -334,11 +337,14 @@ fn write_if_other(path: &Path, text: &str) -> anyhow::Result<()> {
     if fs::read_to_string(path).is_ok_and(|there| there == text) {
         return Ok(());
     }
-    let mut part = path.as_os_str().to_owned();
-    let _ = write!(part, ".{}", std::process::id());
-    fs::write(&part, text)
-        .and_then(|()| fs::rename(&part, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    // A name that nobody can guess and lay a link at.
+    let folder = path.parent().unwrap_or(path);
+    let write = || {
+        let mut part = tempfile::NamedTempFile::new_in(folder)?;
+        part.write_all(text.as_bytes())?;
+        part.persist(path).map_err(|refused| refused.error)
+    };
+    write().map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// `file` at `to`: the same file where it may be shared and lies on the same disk, else a copy.

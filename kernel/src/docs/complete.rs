@@ -55,12 +55,14 @@ pub(crate) fn complete(state: &Mutex<State>, docs: &Docs, code: &str, cursor: us
         let found = found.map(|command| Match::new(command, "keyword", String::new()));
         return reply(found.collect(), start, cursor);
     }
+    // Positions in what was parsed before are never asked for again; without this their table only grows.
+    proc_macro2::extra::invalidate_current_thread_spans();
     let code = &crate::eval::command::blanked(code);
     let Some((start, word, context)) = before(code, cursor) else { return reply(Vec::new(), cursor, cursor) };
     let index = docs.current();
-    let scope = Scope::new(state, &index);
+    let scope = Scope::new(state, docs, &index);
     let before_word: String = code.chars().take(start).collect();
-    let inference = Inference::new(&scope, &before_word);
+    let inference = Inference::new(&scope, &before_word, &word);
     let mut found = match context {
         Context::Name if word.is_empty() => Vec::new(),
         Context::Name => names(&inference, &head),
@@ -131,9 +133,9 @@ fn behind_path(scope: &Scope<'_>, path: &[String], word: &str) -> Vec<Match> {
             let members = scope.of_item(id).map(|ty| {
                 // Associated functions do not come through Deref.
                 let own = super::Ty { args: Vec::new(), ..ty };
-                scope.own_members(&own)
+                scope.own_members(&own).collect::<Vec<_>>()
             });
-            let members = members.unwrap_or_default().into_iter();
+            let members = members.into_iter().flatten();
             // Functions without a receiver first: those with one are seldom called so.
             let (first, last): (Vec<&Member>, Vec<&Member>) =
                 members.filter(|m| m.kind != super::Kind::Field).partition(|m| !m.kind.follows_dot());

@@ -76,9 +76,10 @@ fn path(text: &str, tokens: &[(Token, Range<usize>)]) -> Option<Vec<String>> {
     loop {
         at = before_generics(tokens, at)?;
         let (Token::Word, range) = &tokens[at.checked_sub(1)?] else { return None };
-        segments.insert(0, text[range.clone()].to_owned());
+        segments.push(text[range.clone()].to_owned());
         at -= 1;
         if at < 2 || !is_path_separator(tokens, at) {
+            segments.reverse();
             return Some(segments);
         }
         at -= 2;

@@ -1,5 +1,7 @@
 //! The type of an expression, as far as signatures tell it.
 
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use syn::{
@@ -7,8 +9,9 @@ use syn::{
 };
 
 use super::locals::{self, Binding};
+use super::parse::parse;
 use super::scope::Scope;
-use super::tokens::{Token, tokens};
+use super::tokens::{Token, Tokens, tokens};
 use super::{Kind, Target, Ty};
 
 /// What macros give whose bodies say nothing that a reader of signatures understands.
@@ -18,19 +21,34 @@ const MACROS: [(&str, &str); 4] =
 /// How far `let`s are followed, and expressions into one another.
 const DEPTH: usize = 12;
 
+/// How many tokens are looked at in search of a `let` where code does not parse.
+const LOOKS: usize = 2_000_000;
+
 /// Finds types of expressions of a cell.
 pub(super) struct Inference<'a> {
     pub(super) scope: &'a Scope<'a>,
     /// What the cell itself has bound at the cursor; `None` where its code does not parse.
-    pub(super) locals: Option<Vec<Binding>>,
+    pub(super) locals: Option<Cow<'a, [Binding]>>,
     /// The cell's code up to the cursor, for where it does not.
-    pub(super) before: &'a str,
+    before: &'a str,
+    /// The tokens of `before`, once they are asked for.
+    tokens: OnceCell<Option<Tokens>>,
+    /// How many tokens may still be looked at.
+    looks: Cell<usize>,
 }
 
 impl<'a> Inference<'a> {
-    /// For the end of `before`, the cell's code up to the word at the cursor.
-    pub(super) fn new(scope: &'a Scope<'a>, before: &'a str) -> Self {
-        Self { scope, locals: locals::at_end_of(scope, before), before }
+    /// For the end of `before`, the cell's code up to the word at the cursor, of which as much as there is is `word`.
+    pub(super) fn new(scope: &'a Scope<'a>, before: &'a str, word: &str) -> Self {
+        let locals = locals::at_end_of(scope, before, word).map(Cow::Owned);
+        // What the names needed must not be missing where one of them is asked for.
+        scope.begin_anew();
+        Self { scope, locals, before, tokens: OnceCell::new(), looks: Cell::new(LOOKS) }
+    }
+
+    /// Where code has bound `locals`.
+    pub(super) fn among(scope: &'a Scope<'a>, locals: Cow<'a, [Binding]>) -> Self {
+        Self { scope, locals: Some(locals), before: "", tokens: OnceCell::new(), looks: Cell::new(0) }
     }
 }
 
@@ -42,12 +60,12 @@ impl Inference<'_> {
 
     /// The name that the cell itself has bound last so.
     pub(super) fn local(&self, name: &str) -> Option<&Binding> {
-        self.locals.iter().flatten().rfind(|(other, _)| other == name)
+        self.locals.as_deref().unwrap_or_default().iter().rfind(|(other, _)| other == name)
     }
 
     /// The type of the expression that `text` is.
     pub(super) fn of_text(&self, text: &str) -> Option<Ty> {
-        self.of(&syn::parse_str(text).ok()?, DEPTH)
+        self.of(&parse(text, syn::parse_str)?, DEPTH)
     }
 
     /// The type of the variable `name`: that of the nearest `let` of the cell, else the session's.
@@ -56,7 +74,11 @@ impl Inference<'_> {
     }
 
     fn of(&self, expr: &Expr, depth: usize) -> Option<Ty> {
-        let depth = depth.checked_sub(1)?;
+        self.scope.spend(1)?;
+        self.of_kind(expr, depth.checked_sub(1)?).filter(Ty::is_small)
+    }
+
+    fn of_kind(&self, expr: &Expr, depth: usize) -> Option<Ty> {
         match expr {
             Expr::Paren(inner) => self.of(&inner.expr, depth),
             Expr::Group(inner) => self.of(&inner.expr, depth),
@@ -177,9 +199,12 @@ impl Inference<'_> {
             }
             _ => {}
         }
+        // To find a method, and to read what it says, takes longer than anything else.
+        self.scope.spend(10)?;
         let (owner, member) = self.find_method(&receiver, &name)?;
-        let mut arguments = self.arguments_of(&owner);
-        if let Ok(signature) = syn::parse_str::<Signature>(&member.signature) {
+        let of_owner = self.arguments_of(&owner);
+        let mut arguments = of_owner.clone();
+        if let Some(signature) = parse(&member.signature, syn::parse_str::<Signature>) {
             // `::<Vec<_>>` says what the first type parameter is; what is left out there is an iterator's element.
             let written = call.turbofish.iter().flat_map(|turbofish| &turbofish.args);
             let written: Vec<Ty> = written
@@ -201,7 +226,7 @@ impl Inference<'_> {
                 if let Expr::Closure(closure) = argument
                     && let Some(bound) = function_bound(&signature, at)
                     && let syn::ReturnType::Type(_, returned) = &bound.output
-                    && let Some(ty) = self.returned_by(closure, self.closure_parameters(call, at), depth)
+                    && let Some(ty) = self.returned_by(closure, &self.parameters_of(bound, &of_owner), depth)
                 {
                     learn(returned, ty, &mut arguments);
                 }
@@ -210,36 +235,48 @@ impl Inference<'_> {
         Some(filled(member.ty.clone()?, &arguments))
     }
 
-    /// The types of the parameters that the closure which is argument `at` of `call` is given.
-    pub(super) fn closure_parameters(&self, call: &ExprMethodCall, at: usize) -> Option<Vec<Option<Ty>>> {
-        let receiver = self.of_expr(&call.receiver)?;
-        let (owner, member) = self.find_method(&receiver, &call.method.to_string())?;
-        let arguments = self.arguments_of(&owner);
-        let signature: Signature = syn::parse_str(&member.signature).ok()?;
-        let bound = function_bound(&signature, at)?;
-        let parameter = |ty: &Type| Some(filled(self.scope.of_syntax(ty)?, &arguments));
-        Some(bound.inputs.iter().map(parameter).map(|ty| ty.filter(|ty| !ty.name.is_empty())).collect())
+    /// For each argument of `call` that is a closure the types of the parameters that it is given.
+    pub(super) fn closure_parameters(&self, call: &ExprMethodCall) -> HashMap<usize, Vec<Option<Ty>>> {
+        let is_closure = |(at, argument): (usize, &Expr)| matches!(argument, Expr::Closure(_)).then_some(at);
+        let closures: Vec<usize> = call.args.iter().enumerate().filter_map(is_closure).collect();
+        let find = || {
+            let receiver = self.of_expr(&call.receiver)?;
+            self.scope.spend(10)?;
+            let (owner, member) = self.find_method(&receiver, &call.method.to_string())?;
+            let signature: Signature = parse(&member.signature, syn::parse_str)?;
+            let arguments = self.arguments_of(&owner);
+            let parameters =
+                |at: usize| Some((at, self.parameters_of(function_bound(&signature, at)?, &arguments)));
+            Some(closures.iter().filter_map(|at| parameters(*at)).collect())
+        };
+        if closures.is_empty() { HashMap::new() } else { find().unwrap_or_default() }
     }
 
-    fn returned_by(
+    /// What a closure is given that must be `bound`, where the type parameters stand for `arguments`.
+    fn parameters_of(
         &self,
-        closure: &syn::ExprClosure,
-        parameters: Option<Vec<Option<Ty>>>,
-        depth: usize,
-    ) -> Option<Ty> {
-        let mut locals = self.locals.clone().unwrap_or_default();
+        bound: &syn::ParenthesizedGenericArguments,
+        arguments: &HashMap<String, Ty>,
+    ) -> Vec<Option<Ty>> {
+        let parameter = |ty: &Type| Some(filled(self.scope.of_syntax(ty)?, arguments));
+        let is_known = |ty: &Ty| !ty.name.is_empty() && ty.is_small();
+        bound.inputs.iter().map(parameter).map(|ty| ty.filter(is_known)).collect()
+    }
+
+    fn returned_by(&self, closure: &syn::ExprClosure, parameters: &[Option<Ty>], depth: usize) -> Option<Ty> {
+        let mut locals = self.locals.as_deref().unwrap_or_default().to_vec();
+        // Copied for each closure, so each of them costs a step.
+        self.scope.spend(locals.len() / 10)?;
         for (at, input) in closure.inputs.iter().enumerate() {
-            let given = parameters.as_ref().and_then(|parameters| parameters.get(at).cloned().flatten());
-            locals.extend(locals::bindings(self.scope, input, given));
+            locals.extend(locals::bindings(self.scope, input, parameters.get(at).cloned().flatten()));
         }
-        let inner = Inference { scope: self.scope, locals: Some(locals), before: "" };
-        inner.of(&closure.body, depth.checked_sub(1)?)
+        Inference::among(self.scope, Cow::Owned(locals)).of(&closure.body, depth.checked_sub(1)?)
     }
 
     /// The method, and the type that it belongs to: the receiver's, or one that it derefs to.
     fn find_method(&self, receiver: &Ty, name: &str) -> Option<(Ty, &super::Member)> {
         self.scope.dereferenced(receiver).into_iter().find_map(|ty| {
-            let member = self.scope.own_members(&ty).into_iter().find(|member| member.name == name)?;
+            let member = self.scope.own_members(&ty).find(|member| member.name == name)?;
             Some((ty, member))
         })
     }
@@ -285,7 +322,7 @@ impl Inference<'_> {
         {
             return match (ty, value) {
                 (Some(ty), _) => self.scope.ty(ty),
-                (None, Some(value)) => self.of(&syn::parse_str(value).ok()?, depth),
+                (None, Some(value)) => self.of(&parse(value, syn::parse_str)?, depth),
                 (None, None) => None,
             };
         }
@@ -294,7 +331,12 @@ impl Inference<'_> {
 
     /// Type and value of the last whole `let NAME` before the cursor.
     fn last_let(&self, name: &str) -> Option<(Option<&str>, Option<&str>)> {
-        let tokens = tokens(self.before)?;
+        let tokens = self.tokens.get_or_init(|| tokens(self.before)).as_deref()?;
+        let look = |tokens: usize| {
+            self.looks.set(self.looks.get().checked_sub(tokens)?);
+            Some(())
+        };
+        look(tokens.len())?;
         let text = |at: usize| tokens.get(at).map(|(_, range)| &self.before[range.clone()]);
         let is = |at: usize, sign: char| tokens.get(at).is_some_and(|(token, _)| *token == Token::Sign(sign));
         for start in (0..tokens.len()).rev().filter(|at| text(*at) == Some("let")) {
@@ -305,6 +347,7 @@ impl Inference<'_> {
             let mut depth = 0_i32;
             let mut equals = None;
             for end in at + 1..tokens.len() {
+                look(1)?;
                 match tokens[end].0 {
                     Token::Sign('(' | '[' | '{') => depth += 1,
                     Token::Sign(')' | ']' | '}') => depth -= 1,

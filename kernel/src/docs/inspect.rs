@@ -36,13 +36,15 @@ pub(crate) fn page(state: &Mutex<State>, docs: &Docs, name: &str) -> Option<Valu
 }
 
 fn find(state: &Mutex<State>, docs: &Docs, code: &str, cursor: usize) -> Option<Page> {
+    // Positions in what was parsed before are never asked for again; without this their table only grows.
+    proc_macro2::extra::invalidate_current_thread_spans();
     let code = &crate::eval::command::blanked(code);
     let end = word_end(code, cursor)?;
     let (start, word, context) = before(code, end)?;
     let index = docs.current();
-    let scope = Scope::new(state, &index);
+    let scope = Scope::new(state, docs, &index);
     let head: String = code.chars().take(start).collect();
-    let inference = Inference::new(&scope, &head);
+    let inference = Inference::new(&scope, &head, &word);
     match context {
         Context::Name => {
             let local = inference.local(&word).map(|(_, ty)| ty.as_ref().map(ToString::to_string));
@@ -67,7 +69,7 @@ fn find(state: &Mutex<State>, docs: &Docs, code: &str, cursor: usize) -> Option<
             item(&scope, &path).or_else(|| {
                 let Target::Item(id) = scope.resolve(&owner)? else { return None };
                 let ty = scope.of_item(id)?;
-                member(scope.own_members(&ty).into_iter().find(|member| member.name == word)?, &ty.name)
+                member(scope.own_members(&ty).find(|member| member.name == word)?, &ty.name)
             })
         }
         Context::Member(receiver) => {

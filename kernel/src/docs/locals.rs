@@ -1,6 +1,8 @@
 //! The names that a cell's own code has bound at the cursor: by `let`, `for`, `if let`, `match`, as parameters of closures and
 //! functions. The code up to the cursor is closed in the ways that it may go on, parsed, and walked down to the cursor.
 
+use std::borrow::Cow;
+
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::visit::Visit;
@@ -8,8 +10,9 @@ use syn::{Block, Expr, FnArg, Pat, Signature, Stmt, Token};
 
 use super::Ty;
 use super::infer::{Inference, segments};
+use super::outline::Outline;
+use super::parse::is_shallow;
 use super::scope::Scope;
-use super::tokens::{Token as Piece, tokens};
 
 /// What stands for the word at the cursor.
 const CURSOR: &str = "__glisten_cursor";
@@ -17,45 +20,44 @@ const CURSOR: &str = "__glisten_cursor";
 /// A name with its type, where that is known. Of two with the same name the later one is meant.
 pub(super) type Binding = (String, Option<Ty>);
 
-/// The names bound at the end of `before`, the code up to the word at the cursor. `None` where it cannot be parsed.
-pub(super) fn at_end_of(scope: &Scope<'_>, before: &str) -> Option<Vec<Binding>> {
-    let statements = close(before)?;
-    let mut walk = Walk { scope, stack: vec![Vec::new()], hints: None, found: None };
+/// The names bound at the end of `before`, the code up to the word `word` at the cursor. `None` where it cannot be parsed.
+pub(super) fn at_end_of(scope: &Scope<'_>, before: &str, word: &str) -> Option<Vec<Binding>> {
+    bound_in(scope, Outline::of(before, word)?)
+}
+
+/// The names bound at the end of `outline`.
+pub(super) fn bound_in(scope: &Scope<'_>, outline: Outline) -> Option<Vec<Binding>> {
+    let statements = close(&outline)?;
+    let mut walk = Walk::new(scope);
     for statement in &statements {
         walk.visit_stmt(statement);
     }
-    walk.found
+    // Of what is not asked for, only the name.
+    let mut found: Vec<Binding> = outline.names.into_iter().map(|name| (name, None)).collect();
+    found.extend(walk.found?);
+    Some(found)
 }
 
 /// What `pattern` binds in a value of type `ty`.
 pub(super) fn bindings(scope: &Scope<'_>, pattern: &Pat, ty: Option<Ty>) -> Vec<Binding> {
-    let mut walk = Walk { scope, stack: vec![Vec::new()], hints: None, found: None };
+    let mut walk = Walk::new(scope);
     walk.bind(pattern, ty);
-    walk.stack.concat()
+    walk.bound
 }
 
-/// `before` with a word at its end and everything closed that is open there.
-fn close(before: &str) -> Option<Vec<Stmt>> {
-    let mut open = Vec::new();
-    for (token, _) in tokens(before)? {
-        match token {
-            Piece::Sign('(') => open.push(')'),
-            Piece::Sign('[') => open.push(']'),
-            Piece::Sign('{') => open.push('}'),
-            Piece::Sign(')' | ']' | '}') => {
-                open.pop();
-            }
-            _ => {}
-        }
+/// The code with a word at its end and everything closed that is open there.
+fn close(outline: &Outline) -> Option<Vec<Stmt>> {
+    let Outline { text: before, closers, .. } = outline;
+    if !is_shallow(before) {
+        return None;
     }
-    open.reverse();
     // The expression may be whole; a statement; the head of an `if`, `for` or `match`; the guard or the pattern of an arm.
     for ends_statement in [false, true] {
         for suffix in ["", ";", " {}", " => {}", " {};"] {
             let mut text = format!("{before}{CURSOR}{suffix}");
-            for (at, closer) in open.iter().enumerate() {
+            for (at, closer) in closers.iter().enumerate() {
                 text.push(*closer);
-                let in_block = open.get(at + 1).is_none_or(|next| *next == '}');
+                let in_block = closers.get(at + 1).is_none_or(|next| *next == '}');
                 if ends_statement && in_block && *closer != '}' {
                     text.push(';');
                 }
@@ -71,15 +73,20 @@ fn close(before: &str) -> Option<Vec<Stmt>> {
 
 struct Walk<'a> {
     scope: &'a Scope<'a>,
-    stack: Vec<Vec<Binding>>,
+    /// What is bound where the walk is, the nearest last.
+    bound: Vec<Binding>,
     /// Types of the parameters of the closure that is visited next.
     hints: Option<Vec<Option<Ty>>>,
     found: Option<Vec<Binding>>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(scope: &'a Scope<'a>) -> Self {
+        Self { scope, bound: Vec::new(), hints: None, found: None }
+    }
+
     fn inference(&self) -> Inference<'_> {
-        Inference { scope: self.scope, locals: Some(self.stack.concat()), before: "" }
+        Inference::among(self.scope, Cow::Borrowed(&self.bound))
     }
 
     fn ty_of(&self, expr: &Expr) -> Option<Ty> {
@@ -87,20 +94,17 @@ impl Walk<'_> {
     }
 
     fn within(&mut self, visit: impl FnOnce(&mut Self)) {
-        self.stack.push(Vec::new());
+        let outer = self.bound.len();
         visit(self);
-        self.stack.pop();
+        self.bound.truncate(outer);
     }
 
     fn add(&mut self, name: String, ty: Option<Ty>) {
-        if let Some(scope) = self.stack.last_mut() {
-            scope.push((name, ty));
-        }
+        self.bound.push((name, ty.filter(Ty::is_small)));
     }
 
     /// Binds what `pattern` names in a value of type `ty`.
     fn bind(&mut self, pattern: &Pat, ty: Option<Ty>) {
-        let inference = self.inference();
         match pattern {
             Pat::Ident(binding) => {
                 let name = binding.ident.to_string();
@@ -129,7 +133,7 @@ impl Walk<'_> {
                 }
             }
             Pat::Slice(slice) => {
-                let element = ty.and_then(|ty| inference.element(&ty));
+                let element = ty.and_then(|ty| self.inference().element(&ty));
                 slice.elems.iter().for_each(|pattern| self.bind(pattern, element.clone()));
             }
             Pat::TupleStruct(variant) => {
@@ -144,7 +148,7 @@ impl Walk<'_> {
                 variant.elems.iter().for_each(|pattern| self.bind(pattern, inner.clone()));
             }
             Pat::Struct(fields) => {
-                let ty = inference.named(&segments(&fields.path)).or(ty);
+                let ty = self.inference().named(&segments(&fields.path)).or(ty);
                 for field in &fields.fields {
                     let syn::Member::Named(name) = &field.member else { continue };
                     let ty = ty.as_ref().and_then(|ty| self.inference().field(ty, &name.to_string()));
@@ -169,17 +173,17 @@ impl Walk<'_> {
 
     /// A function's body sees nothing of what stands around it.
     fn function(&mut self, signature: &Signature, block: &Block, own: Option<&Ty>) {
-        let outer = std::mem::replace(&mut self.stack, vec![Vec::new()]);
+        let outer = std::mem::take(&mut self.bound);
         self.parameters(signature, own);
         self.visit_block(block);
-        self.stack = outer;
+        self.bound = outer;
     }
 }
 
 impl Visit<'_> for Walk<'_> {
     fn visit_ident(&mut self, ident: &proc_macro2::Ident) {
         if ident == CURSOR && self.found.is_none() {
-            self.found = Some(self.stack.concat());
+            self.found = Some(self.bound.clone());
         }
     }
 
@@ -255,10 +259,9 @@ impl Visit<'_> for Walk<'_> {
     fn visit_expr_method_call(&mut self, call: &syn::ExprMethodCall) {
         self.visit_expr(&call.receiver);
         self.visit_ident(&call.method);
+        let mut hints = self.inference().closure_parameters(call);
         for (at, argument) in call.args.iter().enumerate() {
-            if matches!(argument, Expr::Closure(_)) {
-                self.hints = self.inference().closure_parameters(call, at);
-            }
+            self.hints = hints.remove(&at);
             self.visit_expr(argument);
             self.hints = None;
         }
@@ -284,7 +287,7 @@ impl Visit<'_> for Walk<'_> {
             Ok(arguments) => arguments.iter().for_each(|argument| self.visit_expr(argument)),
             // In the macro's own language there may be names of its own; those around it are there too.
             Err(_) if self.found.is_none() && holds_cursor(call.tokens.clone()) => {
-                self.found = Some(self.stack.concat());
+                self.found = Some(self.bound.clone());
             }
             Err(_) => {}
         }

@@ -8,9 +8,13 @@
 mod complete;
 mod context;
 pub(crate) mod gather;
+#[cfg(test)]
+mod hostile;
 mod infer;
 mod inspect;
 mod locals;
+mod outline;
+mod parse;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -18,13 +22,17 @@ mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::eval::state::KeptItem;
+use crate::nesting::STACK;
+
 pub(crate) use complete::complete;
 pub(crate) use inspect::{inspect, page};
+pub(crate) use outline::last_statements;
 
 /// The file's name in the bundle.
 const FILE: &str = "index.json";
@@ -120,6 +128,16 @@ pub(crate) struct Ty {
     pub(crate) args: Vec<Ty>,
 }
 
+impl Ty {
+    /// Whether there is not too much of it. Types that hold one another twice double with each `let`.
+    fn is_small(&self) -> bool {
+        fn left(ty: &Ty, most: usize) -> Option<usize> {
+            ty.args.iter().try_fold(most.checked_sub(1)?, |most, arg| left(arg, most))
+        }
+        left(self, 100).is_some()
+    }
+}
+
 impl std::fmt::Display for Ty {
     /// As it is written, with `_` for what is not known.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -189,6 +207,18 @@ pub(crate) struct Docs {
     index: OnceLock<Arc<Index>>,
     /// With the user's own dependencies, where there are any.
     extended: RwLock<Option<Arc<Index>>>,
+    /// The session's items as they were read last.
+    session: Mutex<Option<Session>>,
+}
+
+/// What a session has defined.
+#[derive(Debug)]
+struct Session {
+    /// As the cells have declared it.
+    declarations: Vec<String>,
+    /// The index that it refers to.
+    beside: Arc<Index>,
+    items: Arc<Vec<Item>>,
 }
 
 impl Docs {
@@ -210,16 +240,35 @@ impl Docs {
     /// Reads the sources of the user's dependencies too, soon.
     pub(crate) fn extend(self: &Arc<Self>, sources: Vec<gather::Source>) {
         let docs = Arc::clone(self);
-        std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("read sources".to_owned()).stack_size(STACK);
+        let started = thread.spawn(move || {
             let extended = Arc::new(gather::extend(docs.of_prelude(), &sources).finish());
             *docs.extended.write().unwrap_or_else(PoisonError::into_inner) = Some(extended);
         });
+        if let Err(error) = started {
+            log::warn!("completion does not know the dependencies: no thread: {error}");
+        }
     }
 
     /// What is known now.
     fn current(&self) -> Arc<Index> {
         let extended = self.extended.read().unwrap_or_else(PoisonError::into_inner).clone();
         extended.unwrap_or_else(|| Arc::clone(self.of_prelude()))
+    }
+
+    /// The items that the session has defined, behind those of `index`. Read again only when there are others.
+    fn session_items(&self, kept: &[KeptItem], index: &Arc<Index>) -> Arc<Vec<Item>> {
+        let declarations: Vec<String> = kept.iter().map(KeptItem::declaration).collect();
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = session.as_ref()
+            && known.declarations == declarations
+            && Arc::ptr_eq(&known.beside, index)
+        {
+            return Arc::clone(&known.items);
+        }
+        let items = Arc::new(gather::of_session(&declarations, index));
+        *session = Some(Session { declarations, beside: Arc::clone(index), items: Arc::clone(&items) });
+        items
     }
 
     fn of_prelude(&self) -> &Arc<Index> {

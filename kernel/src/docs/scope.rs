@@ -1,12 +1,14 @@
 //! What a cell of this session can name: the index, with the session's own items before it.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use syn::punctuated::Punctuated;
 use syn::{GenericArgument, PathArguments, Token, Type, TypeParamBound};
 
-use super::{Index, Item, Kind, Member, ROOT, Target, Ty, gather};
+use super::parse::parse;
+use super::{Docs, Index, Item, Kind, Member, ROOT, Target, Ty};
 use crate::eval::lock;
 use crate::eval::state::State;
 
@@ -14,20 +16,37 @@ use crate::eval::state::State;
 pub(super) struct Scope<'a> {
     pub(super) index: &'a Index,
     /// The session's items, behind those of the index.
-    session: Vec<Item>,
+    session: Arc<Vec<Item>>,
     /// Variables with their types.
     pub(super) variables: BTreeMap<String, String>,
+    /// How many steps of inference are left: see [`Self::spend`].
+    steps: Cell<usize>,
 }
 
+/// How many steps the inference of a request may take: enough for any code that people write and read.
+const STEPS: usize = 20_000;
+
 impl<'a> Scope<'a> {
-    pub(super) fn new(state: &Mutex<State>, index: &'a Index) -> Self {
+    pub(super) fn new(state: &Mutex<State>, docs: &Docs, index: &'a Arc<Index>) -> Self {
         let (items, variables) = {
             let state = lock(state);
             let variables =
                 state.variables.iter().map(|(name, variable)| (name.clone(), variable.ty.clone()));
             (state.items.clone(), variables.collect())
         };
-        Self { index, session: gather::of_session(&items, index), variables }
+        Self { index, session: docs.session_items(&items, index), variables, steps: Cell::new(STEPS) }
+    }
+
+    /// Takes `steps` of those that are left. `None` where there are none: code can be written (`let a = (a, a);`) for which the ways of
+    /// inference multiply.
+    pub(super) fn spend(&self, steps: usize) -> Option<()> {
+        self.steps.set(self.steps.get().checked_sub(steps)?);
+        Some(())
+    }
+
+    /// From now on there are as many steps as at the beginning.
+    pub(super) fn begin_anew(&self) {
+        self.steps.set(STEPS);
     }
 
     pub(super) fn item(&self, id: usize) -> Option<&Item> {
@@ -70,7 +89,7 @@ impl<'a> Scope<'a> {
 
     /// The type that a cell would write as `text`.
     pub(super) fn ty(&self, text: &str) -> Option<Ty> {
-        self.of_syntax(&syn::parse_str(text).ok()?)
+        self.of_syntax(&parse(text, syn::parse_str)?)
     }
 
     pub(super) fn of_syntax(&self, ty: &Type) -> Option<Ty> {
@@ -132,10 +151,10 @@ impl<'a> Scope<'a> {
     }
 
     /// The members of a type itself and of its traits.
-    pub(super) fn own_members(&self, ty: &Ty) -> Vec<&Member> {
-        let Some(item) = self.item_of(ty) else { return Vec::new() };
-        let traits = item.traits.iter().filter_map(|id| self.item(*id));
-        item.members.iter().chain(traits.flat_map(|item| &item.members)).collect()
+    pub(super) fn own_members(&self, ty: &Ty) -> impl Iterator<Item = &Member> {
+        let item = self.item_of(ty);
+        let traits = item.into_iter().flat_map(|item| &item.traits).filter_map(|id| self.item(*id));
+        item.into_iter().flat_map(|item| &item.members).chain(traits.flat_map(|item| &item.members))
     }
 
     /// A type and what it derefs to, in turn; aliases stand for what they name.

@@ -59,7 +59,7 @@ const FRAMES: &str = r#"
     pub mod prelude { pub use super::{made::*, slice}; pub use super::core::*; pub use super::lazy::{Expr, Lazy, col}; }
 "#;
 
-fn world() -> (Mutex<State>, Docs) {
+pub(super) fn world() -> (Mutex<State>, Docs) {
     let prelude = "pub mod prelude { pub use frames::prelude::*; } pub use frames;";
     let index = gather::of_texts(&[("frames", FRAMES), (super::ROOT, prelude)]).finish();
     let state = Mutex::new(State::default());

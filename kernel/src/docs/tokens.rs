@@ -14,8 +14,11 @@ pub(super) enum Token {
     Sign(char),
 }
 
+/// Tokens with their bytes.
+pub(super) type Tokens = Vec<(Token, Range<usize>)>;
+
 /// The tokens of `text` with their bytes, without comments. `None` where the text ends inside a string or comment.
-pub(super) fn tokens(text: &str) -> Option<Vec<(Token, Range<usize>)>> {
+pub(super) fn tokens(text: &str) -> Option<Tokens> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(next) = text[at..].chars().next() {

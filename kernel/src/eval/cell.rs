@@ -24,6 +24,10 @@ pub(crate) struct Cell {
     pub(crate) tail: Option<Range<usize>>,
     /// What the cell's own `let`s name.
     pub(crate) variables: Vec<NewVariable>,
+    /// Those `let`s, in their order.
+    pub(crate) bindings: Vec<Binding>,
+    /// Names that are assigned to somewhere.
+    pub(crate) assigned: BTreeSet<String>,
     /// Each identifier that occurs, also in format strings: the variables among them are lent to the cell.
     pub(crate) words: BTreeSet<String>,
 }
@@ -34,6 +38,17 @@ pub(crate) struct NewVariable {
     pub(crate) name: String,
     /// The type as the user wrote it, if it can be written again in a later cell as it stands.
     pub(crate) ty: Option<String>,
+}
+
+/// A `let` at the top level of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// The byte behind its `;`.
+    pub(crate) end: usize,
+    /// What it names.
+    pub(crate) names: Vec<String>,
+    /// Whether it gives a value at once.
+    pub(crate) has_value: bool,
 }
 
 /// Where and why a cell is not Rust. Lines count from 1, columns from 0.
@@ -84,12 +99,34 @@ fn parse_statements(source: &str) -> Result<(Vec<Stmt>, BTreeSet<String>), Parse
 }
 
 fn split(source: String, statements: Vec<Stmt>, words: BTreeSet<String>) -> Cell {
-    let mut cell =
-        Cell { source, items: Vec::new(), statements: Vec::new(), tail: None, variables: Vec::new(), words };
+    let mut cell = Cell {
+        source,
+        items: Vec::new(),
+        statements: Vec::new(),
+        tail: None,
+        variables: Vec::new(),
+        bindings: Vec::new(),
+        assigned: assigned(&statements),
+        words,
+    };
     let last = statements.len().wrapping_sub(1);
     let mut joined = false;
     for (index, statement) in statements.into_iter().enumerate() {
         let range = statement.span().byte_range();
+        let statement = match statement {
+            // It stands where statements stand, but declares statics.
+            Stmt::Macro(call)
+                if call.mac.path.segments.last().is_some_and(|last| last.ident == "thread_local") =>
+            {
+                Stmt::Item(syn::Item::Macro(syn::ItemMacro {
+                    attrs: call.attrs,
+                    ident: None,
+                    mac: call.mac,
+                    semi_token: call.semi_token,
+                }))
+            }
+            other => other,
+        };
         match statement {
             Stmt::Item(item) => {
                 cell.items.push(CellItem::new(item, &cell.source));
@@ -106,7 +143,15 @@ fn split(source: String, statements: Vec<Stmt>, words: BTreeSet<String>) -> Cell
                 cell.tail = Some(range);
                 continue;
             }
-            Stmt::Local(ref local) => new_variables(&local.pat, &cell.source, &mut cell.variables),
+            Stmt::Local(ref local) => {
+                let mut own = Vec::new();
+                new_variables(&local.pat, &cell.source, &mut own);
+                let names: Vec<String> = own.iter().map(|variable| variable.name.clone()).collect();
+                // A name that is bound again moves to the end.
+                cell.variables.retain(|variable| !names.contains(&variable.name));
+                cell.variables.append(&mut own);
+                cell.bindings.push(Binding { end: range.end, names, has_value: local.init.is_some() });
+            }
             _ => {}
         }
         match cell.statements.last_mut() {
@@ -148,7 +193,25 @@ fn is_silent_macro(path: &syn::Path) -> bool {
     path.segments.last().is_some_and(|segment| SILENT.iter().any(|name| segment.ident == name))
 }
 
-/// Adds the names that `pattern` binds; a name that is bound again moves to the end.
+/// The variables that `statements` assign to, whole, at any depth.
+fn assigned(statements: &[Stmt]) -> BTreeSet<String> {
+    struct Assigned(BTreeSet<String>);
+    impl Visit<'_> for Assigned {
+        fn visit_expr_assign(&mut self, assign: &syn::ExprAssign) {
+            if let Expr::Path(path) = &*assign.left
+                && let Some(name) = path.path.get_ident()
+            {
+                self.0.insert(name.to_string());
+            }
+            syn::visit::visit_expr_assign(self, assign);
+        }
+    }
+    let mut assigned = Assigned(BTreeSet::new());
+    statements.iter().for_each(|statement| assigned.visit_stmt(statement));
+    assigned.0
+}
+
+/// Adds the names that `pattern` binds, each once.
 fn new_variables(pattern: &Pat, source: &str, variables: &mut Vec<NewVariable>) {
     struct Bindings<'a>(&'a mut Vec<NewVariable>);
     impl Visit<'_> for Bindings<'_> {

@@ -78,6 +78,11 @@ pub(crate) fn read(stderr: &str) -> Vec<Diagnostic> {
 }
 
 impl Diagnostic {
+    /// Of the compiler itself, not of a place in the cell.
+    pub(crate) fn of_compiler(message: String) -> Self {
+        Self { message, code: None, level: "error".to_owned(), spans: Vec::new(), children: Vec::new() }
+    }
+
     /// As `E0382`; empty where rustc gave none.
     pub(crate) fn code(&self) -> &str {
         self.code.as_ref().map_or("", |code| &code.code)
@@ -98,6 +103,15 @@ impl Diagnostic {
         spans.filter_map(Span::in_cell_file).map(|span| (source.origin(span.line_start), span))
     }
 
+    /// Of E0106: the columns where lifetimes are missing, and how many there.
+    pub(crate) fn missing_lifetimes(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.spans.iter().filter(|span| span.is_primary).map(|span| {
+            let label = span.label.as_deref().unwrap_or_default();
+            let number = label.split(' ').find_map(|word| word.parse().ok());
+            (span.column_start, number.unwrap_or(1))
+        })
+    }
+
     /// Draws it in colour on `code`, the cell that it is about, numbered `number`.
     pub(crate) fn render(&self, source: &Source, code: &str, number: usize) -> String {
         let lines: Vec<&str> = code.lines().collect();
@@ -112,24 +126,26 @@ impl Diagnostic {
             let _ = write!(text, "\n{:width$} {BLUE}|{PLAIN}", "");
         }
         let mut last_line = 0;
+        let mut excerpt = Excerpt::of("", 0);
         for mark in &marks {
             if mark.line != last_line {
                 if last_line != 0 && mark.line > last_line + 1 {
                     let _ = write!(text, "\n{BLUE}...{PLAIN}");
                 }
                 let line = lines.get(mark.line - 1).copied().unwrap_or_default();
-                let _ = write!(text, "\n{BLUE}{:width$} |{PLAIN} {line}", mark.line);
+                excerpt = Excerpt::of(line, mark.column - 1);
+                let _ = write!(text, "\n{BLUE}{:width$} |{PLAIN} {}", mark.line, excerpt.text);
                 last_line = mark.line;
             }
+            let (indent, length) = excerpt.place(mark.column - 1, mark.length);
             let (colour, sign) = if mark.is_primary { (RED, "^") } else { (BLUE, "-") };
             let _ = write!(
                 text,
-                "\n{:width$} {BLUE}|{PLAIN} {:indent$}{colour}{} {}{PLAIN}",
+                "\n{:width$} {BLUE}|{PLAIN} {}{colour}{} {}{PLAIN}",
                 "",
-                "",
-                sign.repeat(mark.length),
+                " ".repeat(indent),
+                sign.repeat(length),
                 mark.label,
-                indent = mark.column - 1,
             );
         }
         for child in &self.children {
@@ -182,6 +198,41 @@ impl<'a> Mark<'a> {
     }
 }
 
+/// What is shown of a line: all of it, or of a very long one what is around the place that matters.
+struct Excerpt {
+    text: String,
+    /// Characters of the line that are left out in front, less the mark that stands for them.
+    left_out: usize,
+}
+
+impl Excerpt {
+    /// Characters shown at most, and how many of them before the place.
+    const MOST: usize = 240;
+    const BEFORE: usize = 80;
+
+    /// Of `line` around its character `column`, from 0.
+    fn of(line: &str, column: usize) -> Self {
+        if line.chars().nth(Self::MOST).is_none() {
+            return Self { text: line.to_owned(), left_out: 0 };
+        }
+        let start = column.saturating_sub(Self::BEFORE);
+        let mut shown = line.chars().skip(start);
+        let mut text = String::from(if start > 0 { "…" } else { "" });
+        text.extend(shown.by_ref().take(Self::MOST));
+        if shown.next().is_some() {
+            text.push('…');
+        }
+        Self { text, left_out: start.saturating_sub(usize::from(start > 0)) }
+    }
+
+    /// Where in the excerpt a piece of the line is, and how much of it is to be seen: 1 at least.
+    fn place(&self, column: usize, length: usize) -> (usize, usize) {
+        let end = self.text.chars().count();
+        let start = column.saturating_sub(self.left_out).min(end);
+        (start, length.min(end.saturating_sub(start)).max(1))
+    }
+}
+
 /// Draws an error at a place of the cell that rustc never saw: lines from 1, columns from 0.
 pub(crate) fn render_syntax(
     message: &str,
@@ -193,15 +244,18 @@ pub(crate) fn render_syntax(
     let (line, column) = start;
     let length = if end.0 == line { end.1.saturating_sub(column).max(1) } else { 1 };
     let text = code.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let excerpt = Excerpt::of(text, column);
+    let (indent, length) = excerpt.place(column, length);
     let width = line.to_string().len();
     format!(
         "{RED}error{PLAIN}{BOLD}: {message}{PLAIN}\n{:width$}{BLUE}-->{PLAIN} In [{number}]:{line}:{}\n\
-         {:width$} {BLUE}|{PLAIN}\n{BLUE}{line} |{PLAIN} {text}\n{:width$} {BLUE}|{PLAIN} {:column$}{RED}{}{PLAIN}",
+         {:width$} {BLUE}|{PLAIN}\n{BLUE}{line} |{PLAIN} {}\n{:width$} {BLUE}|{PLAIN} {}{RED}{}{PLAIN}",
         "",
         column + 1,
         "",
+        excerpt.text,
         "",
-        "",
+        " ".repeat(indent),
         "^".repeat(length),
     )
 }

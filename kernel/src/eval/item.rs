@@ -42,6 +42,8 @@ pub(crate) enum Defines {
         name: String,
         mutable: bool,
         ty: String,
+        /// One of `thread_local!`: what is shared is its key.
+        is_key: bool,
     },
     Macro(String),
     /// A name by `use`, in whatever namespaces it has there.
@@ -130,6 +132,7 @@ impl CellItem {
                 name: i.ident.to_string(),
                 mutable: matches!(i.mutability, syn::StaticMutability::Mut(_)),
                 ty: i.ty.to_token_stream().to_string(),
+                is_key: false,
             })],
             Item::Struct(i) => vec![part(Defines::Type(i.ident.to_string()))],
             Item::Enum(i) => vec![part(Defines::Type(i.ident.to_string()))],
@@ -140,10 +143,42 @@ impl CellItem {
             Item::Macro(syn::ItemMacro { ident: Some(ident), .. }) => {
                 vec![part(Defines::Macro(ident.to_string()))]
             }
+            Item::Macro(i) if i.mac.path.segments.last().is_some_and(|last| last.ident == "thread_local") => {
+                let keys = syn::parse2::<Keys>(i.mac.tokens.clone()).map(|keys| keys.0).unwrap_or_default();
+                keys.into_iter().map(part).collect()
+            }
             Item::Impl(i) => vec![part(implementation(i))],
             _ => vec![part(Defines::Other(source.get(range.clone()).unwrap_or_default().to_owned()))],
         };
         Self { range, visibility, parts }
+    }
+}
+
+/// What `thread_local!` declares.
+struct Keys(Vec<Defines>);
+
+impl syn::parse::Parse for Keys {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        let mut keys = Vec::new();
+        while !input.is_empty() {
+            syn::Attribute::parse_outer(input)?;
+            input.parse::<Visibility>()?;
+            input.parse::<syn::Token![static]>()?;
+            let name = input.parse::<syn::Ident>()?.to_string();
+            input.parse::<syn::Token![:]>()?;
+            let ty: syn::Type = input.parse()?;
+            let ty = format!("::std::thread::LocalKey<{}>", ty.to_token_stream());
+            keys.push(Defines::Static { name, mutable: false, ty, is_key: true });
+            input.parse::<syn::Token![=]>()?;
+            if input.peek(syn::Token![const]) {
+                input.parse::<syn::Token![const]>()?;
+            }
+            input.parse::<syn::Expr>()?;
+            if !input.is_empty() {
+                input.parse::<syn::Token![;]>()?;
+            }
+        }
+        Ok(Self(keys))
     }
 }
 

@@ -26,9 +26,12 @@ use serde_json::Value;
 use crate::deps::Dependencies;
 use crate::docs::Docs;
 use crate::interrupt::Interrupts;
+use crate::nesting::{self, TooDeep};
+use crate::supervise;
 use crate::worker::{Publish, Reply, Worker};
 use cell::Cell;
 use diagnostic::Diagnostic;
+use item::CellItem;
 use plan::Attempt;
 use rustc::{Compiler, Goal};
 use source::{Origin, Plan, Source, World};
@@ -71,6 +74,8 @@ pub(crate) struct Session {
     cells: usize,
     timing: bool,
     timed: Timed,
+    /// A cell is with the worker, whose end has not been heard of.
+    awaits_worker: bool,
 }
 
 /// Where the time of a cell went.
@@ -105,6 +110,7 @@ impl Session {
             cells: 0,
             timing,
             timed,
+            awaits_worker: false,
         };
         if let Err(failure) = session.worker() {
             session.broken = Some(failure.evalue);
@@ -117,6 +123,7 @@ impl Session {
     /// # Errors
     /// [`Failure`], ready to be shown.
     pub(crate) fn evaluate(&mut self, code: &str, number: usize, host: &mut dyn Host) -> Result<(), Failure> {
+        supervise::panic_if_asked(code);
         let (commands, code) = command::split(code);
         let code = code.as_str();
         self.command(&commands, host)?;
@@ -129,6 +136,7 @@ impl Session {
         }
         let started = Instant::now();
         self.timed = Timed::default();
+        nesting::check(code).map_err(|deep| Failure::too_deep(deep, number))?;
         let cell = cell::parse(code).map_err(|error| Failure::syntax(&error, code, number))?;
         if cell.items.is_empty() && cell.statements.is_empty() && cell.tail.is_none() {
             return Ok(());
@@ -181,8 +189,9 @@ impl Session {
             None => Ok(()),
         };
         self.timed.run = running.elapsed();
-        self.settle(cell, number, &attempt, outcome.is_ok(), host);
-        outcome
+        let failed_at = outcome.as_ref().err().map(|(_, stage)| *stage);
+        self.settle(cell, number, &attempt, failed_at, host);
+        outcome.map_err(|(failure, _)| failure)
     }
 
     /// Compiles the cell, and again with a corrected plan where rustc asks for one.
@@ -197,10 +206,11 @@ impl Session {
     ) -> Result<Attempt, Failure> {
         let lent: Vec<(&String, &Variable)> = lent.iter().map(|(name, variable)| (name, variable)).collect();
         let runs = !cell.statements.is_empty() || cell.tail.is_some();
-        let has_static = cell.items.iter().any(|item| item.static_symbol(id).is_some());
+        let has_static = cell.items.iter().any(CellItem::is_static);
         let goal = if runs || has_static { Goal::Library } else { Goal::Check };
         let name = format!("cell_{id}");
         let mut plan = Plan::default();
+        let mut remarks = Vec::new();
         let mut types = None;
         // What is defined anew may break what was built on the old: all items are looked at then.
         let mut all = lock(&self.state).items.len() != kept.len();
@@ -236,12 +246,20 @@ impl Session {
             }
             if compiled.errors.is_empty() {
                 let types = types.unwrap_or_default();
+                // Not before: what is said of a cell that does not compile would not be so.
+                remarks.dedup();
+                remarks.iter().for_each(|remark: &String| host.remark(remark));
                 return Ok(Attempt { library: compiled.library, source, deps, plan, kept, types });
             }
             log::debug!("cell {id}:\n{}\n{:#?}", source.text, compiled.errors);
             let left_out = items.len() < kept.len();
             // Each correction settles one variable or item at least, so this ends.
-            if plan::correct(&compiled.errors, &source, cell, &mut plan, &mut kept, host) {
+            if plan::correct(&compiled.errors, &source, cell, &mut plan, &mut kept, &mut remarks) {
+                continue;
+            }
+            if source.ends.len() > 1 && plan::may_be_of_stages(&compiled.errors) {
+                plan = Plan { in_one: true, unreadable: plan.unreadable, ..Plan::default() };
+                remarks.retain(|remark| !remark.contains(plan::IS_NOT_KEPT));
                 continue;
             }
             if !left_out {
@@ -253,6 +271,9 @@ impl Session {
     }
 
     /// Runs a compiled cell to its end, whatever end that is.
+    ///
+    /// # Errors
+    /// Why it failed, and in which stage of the source, where it got that far.
     fn run(
         &mut self,
         library: &Path,
@@ -260,18 +281,20 @@ impl Session {
         id: usize,
         number: usize,
         host: &mut dyn Host,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), (Failure, Option<usize>)> {
         let interrupts = Arc::clone(&self.interrupts);
         let needs = self.libraries_of(attempt.deps.as_ref());
-        let worker = self.worker()?;
+        let worker = self.worker().map_err(|failure| (failure, None))?;
         if !interrupts.running(worker.running()) {
-            return Err(Failure::interrupted("before the cell ran"));
+            return Err((Failure::interrupted("before the cell ran"), None));
         }
-        let mut failure = Ok(());
+        let mut failure = None;
         let mut asking = false;
         // Where the worker is gone already, its end is the next thing that it has to say.
         let _ = worker.run(&needs, library, &format!("glisten_cell_{id}"));
+        self.awaits_worker = true;
         loop {
+            let worker = self.worker().map_err(|failure| (failure, None))?;
             match worker.next() {
                 Reply::Result(data) => host.result(data),
                 Reply::Error { ename, evalue, mut traceback, place } => {
@@ -280,7 +303,7 @@ impl Session {
                     {
                         traceback.push(format!("at In [{number}]:{line}:{column}"));
                     }
-                    failure = Err(Failure { ename, evalue, traceback });
+                    failure = Some(Failure { ename, evalue, traceback });
                 }
                 Reply::Ask { prompt, password } => {
                     asking = host.ask(&prompt, password);
@@ -293,21 +316,26 @@ impl Session {
                     let _ = worker.answer(Some(&text));
                 }
                 Reply::Answer(_) => {}
-                Reply::Done => return failure,
-                Reply::Exited => return Err(self.worker_ended(interrupts.idle())),
+                Reply::Done(stage) => {
+                    self.awaits_worker = false;
+                    return failure.map_or(Ok(()), |failure| Err((failure, stage)));
+                }
+                Reply::Exited => return Err((self.worker_ended(interrupts.idle()), None)),
             }
         }
     }
 
-    /// After the run: which variables there are now.
+    /// After the run: which variables there are now. `failed_at` is the stage that failed, if one did; without a number where
+    /// the cell was not run at all, or the worker died of it.
     fn settle(
         &mut self,
         cell: &Cell,
         number: usize,
         attempt: &Attempt,
-        succeeded: bool,
+        failed_at: Option<Option<usize>>,
         host: &mut dyn Host,
     ) {
+        let succeeded = failed_at.is_none();
         let plan = &attempt.plan;
         let is_new = |name: &String| cell.variables.iter().any(|variable| variable.name == *name);
         let mut forget = Vec::new();
@@ -348,9 +376,37 @@ impl Session {
                 host.remark(&format!("moved into the cell and lost with it: {}\n", names.join(", ")));
             }
         }
+        // What was finished before the cell failed.
+        let end = failed_at.flatten().and_then(|stage| attempt.source.ends.get(stage));
+        for name in end.into_iter().flat_map(|end| &end.lost) {
+            state.lose(name, format!("took another value in [{number}], which failed"));
+        }
+        for name in end.into_iter().flat_map(|end| &end.kept) {
+            match attempt.types.iter().find(|(other, _)| other == name) {
+                Some((_, Some(ty))) => state.gain(name, ty.clone()),
+                _ => {
+                    state.lose(name, format!("was of a type without a name in [{number}]"));
+                    forget.push(name.clone());
+                }
+            }
+        }
         debug_assert!(attempt.types.iter().all(|(name, _)| is_new(name)));
         drop(state);
         self.forget(&forget);
+    }
+
+    /// After a panic of the kernel's own: the next cell finds everything as it was before the one that met it.
+    pub(crate) fn recover(&mut self) {
+        while std::mem::take(&mut self.awaits_worker) {
+            match self.worker.as_ref().map(Worker::next) {
+                Some(Reply::Done(_)) | None => {}
+                Some(Reply::Exited) => {
+                    let _ = self.worker_ended(false);
+                }
+                Some(_) => self.awaits_worker = true,
+            }
+        }
+        self.interrupts.idle();
     }
 
     fn drop_orphans(&mut self, orphans: &[String], host: &mut dyn Host) {
@@ -378,6 +434,7 @@ impl Session {
 
     /// The worker has died: says how and what was lost, and starts another.
     fn worker_ended(&mut self, interrupted: bool) -> Failure {
+        self.awaits_worker = false;
         let how = self.worker.take().map_or_else(|| "ended".to_owned(), Worker::end);
         self.deps.loaded.clear();
         let why = if interrupted { "was ended by the stop button".to_owned() } else { how.clone() };
@@ -426,6 +483,18 @@ impl Failure {
 
     fn interrupted(what: &str) -> Self {
         Self::new("KeyboardInterrupt", what.to_owned())
+    }
+
+    fn too_deep(deep: TooDeep, number: usize) -> Self {
+        let TooDeep { depth, line } = deep;
+        let most = nesting::LIMIT;
+        Self::new(
+            "NestingError",
+            format!(
+                "line {line} of In [{number}] is nested {depth} deep, counting brackets and the operators of one expression; \
+                 at most {most} are read. Split it by `let`, or read such data from a file"
+            ),
+        )
     }
 
     fn syntax(error: &cell::ParseError, code: &str, number: usize) -> Self {

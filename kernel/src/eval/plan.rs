@@ -1,9 +1,9 @@
 //! What rustc's refusals say about how variables must be handed to a cell.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Host;
 use super::cell::Cell;
 use super::diagnostic::Diagnostic;
 use super::source::{Origin, Plan, Source};
@@ -30,11 +30,12 @@ pub(super) fn correct(
     cell: &Cell,
     plan: &mut Plan,
     kept: &mut Vec<KeptItem>,
-    host: &mut dyn Host,
+    remarks: &mut Vec<String>,
 ) -> bool {
     let before = plan.clone();
-    let mut remarks = Vec::new();
     let mut broken_items = Vec::new();
+    // Columns and numbers of the lifetimes that the declaration of a static lacks.
+    let mut lifetimes: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
     for error in errors.iter().filter(|error| !error.spans.is_empty()) {
         let moved = error.code() == "E0382";
         match decisive(error, source) {
@@ -44,6 +45,12 @@ pub(super) fn correct(
                 if let Some(at) = plan.by_value.iter().position(|other| other == name).filter(|_| !is_new) {
                     plan.by_value.remove(at);
                     push(&mut plan.gone, name);
+                } else if is_new
+                    && cell.assigned.contains(name)
+                    && !plan.in_one
+                    && !plan.threaded.contains(name)
+                {
+                    push(&mut plan.threaded, name);
                 } else {
                     push(&mut plan.left_out, name);
                 }
@@ -53,9 +60,7 @@ pub(super) fn correct(
                     let from = quoted(&error.message).filter(|from| from != name);
                     let from = from
                         .map_or("something that ends with this cell".to_owned(), |from| format!("`{from}`"));
-                    remarks.push(format!(
-                        "`{name}` borrows from {from}; variables must own their values, so it is not kept\n"
-                    ));
+                    remarks.push(format!("`{name}` borrows from {from}; {IS_NOT_KEPT}\n"));
                 }
                 push(&mut plan.left_out, name);
             }
@@ -65,11 +70,23 @@ pub(super) fn correct(
                 ));
                 push(&mut plan.unreadable, name);
             }
+            Some(Origin::Kept(index)) if error.code() == "E0106" => {
+                let places = lifetimes.entry(*index).or_default();
+                places.extend(error.missing_lifetimes());
+            }
             Some(Origin::Kept(index)) => broken_items.push(*index),
             _ => return false,
         }
     }
-    if *plan == before && broken_items.is_empty() {
+    let mut mended = false;
+    for (index, places) in &lifetimes {
+        if kept.get_mut(*index).is_some_and(|item| item.name_lifetimes(places)) {
+            mended = true;
+        } else {
+            broken_items.push(*index);
+        }
+    }
+    if *plan == before && broken_items.is_empty() && !mended {
         return false;
     }
     broken_items.sort_unstable();
@@ -78,9 +95,22 @@ pub(super) fn correct(
         let item = kept.remove(*index);
         remarks.push(format!("{} no longer compiles and was dropped\n", item.defines().describe()));
     }
-    remarks.dedup();
-    remarks.iter().for_each(|remark| host.remark(remark));
     true
+}
+
+/// Part of each remark about a variable that borrows.
+pub(super) const IS_NOT_KEPT: &str = "variables must own their values, so it is not kept";
+
+/// Whether `errors` may come of a cell's division into stages, and be gone where it is one: what rustc says of borrows, moves
+/// and types that it cannot infer.
+pub(super) fn may_be_of_stages(errors: &[Diagnostic]) -> bool {
+    const CODES: [&str; 22] = [
+        "E0282", "E0283", "E0284", "E0373", "E0381", "E0382", "E0384", "E0495", "E0499", "E0501", "E0502",
+        "E0503", "E0505", "E0506", "E0507", "E0515", "E0521", "E0594", "E0596", "E0597", "E0700", "E0716",
+    ];
+    errors
+        .iter()
+        .any(|error| CODES.contains(&error.code()) || error.code().is_empty() && !error.spans.is_empty())
 }
 
 /// The place among those that an error points to that says whose fault it is.

@@ -1,7 +1,7 @@
 //! Calls of rustc: one compiler process for a library, one, at the same time, for the types of new variables.
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,8 +123,14 @@ impl Compiler {
             return Ok(interrupted());
         }
         let library = (goal == Goal::Library && status.success()).then_some(library);
-        let errors =
+        let mut errors =
             if status.success() { Vec::new() } else { diagnostic::read(&String::from_utf8_lossy(&stderr)) };
+        if let (true, Some(signal)) = (goal != Goal::Types, status.signal()) {
+            errors = vec![Diagnostic::of_compiler(format!(
+                "the Rust compiler itself was ended by signal {signal}: this cell is more than it can take, as code does that is \
+                 nested very deeply, or memory ran out. Split it into several cells"
+            ))];
+        }
         Ok(Compiled { library, errors, interrupted: false })
     }
 

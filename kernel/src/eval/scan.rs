@@ -1,6 +1,14 @@
 //! Whether a cell is complete: what a console front end asks at each line break.
 
 use super::cell;
+use crate::nesting;
+
+/// How much code is parsed, in bytes.
+const LONGEST: usize = 64 << 10;
+/// How deep it may be nested, as [`nesting::depth`] counts, with the stack of the threads that answer requests.
+const DEEPEST: usize = 1000;
+/// How many levels the next line is indented by at most.
+const DEEPEST_INDENT: usize = 20;
 
 /// The answer to `is_complete_request`.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +31,13 @@ pub(crate) fn completeness(code: &str) -> Completeness {
         return Completeness::Invalid;
     }
     if balance.open > 0 || balance.in_text {
-        return Completeness::Incomplete(" ".repeat(4 * balance.open));
+        return Completeness::Incomplete(" ".repeat(4 * balance.open.min(DEEPEST_INDENT)));
+    }
+    // Whoever writes that much has written the beginning before; whether the code goes on shows at its end.
+    let code = crate::docs::last_statements(code, LONGEST);
+    if nesting::depth(code).0 > DEEPEST {
+        // Nothing is open; whoever runs it is told what is wrong with it, if something is.
+        return Completeness::Complete;
     }
     match cell::parse(code) {
         Ok(_) => Completeness::Complete,

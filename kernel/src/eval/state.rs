@@ -1,6 +1,7 @@
 //! What lives on between cells: items as source text, variables by name and type.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::cell::Cell;
 use super::item::{CellItem, Defines, ItemPart};
@@ -11,8 +12,8 @@ pub(crate) struct KeptItem {
     part: ItemPart,
     /// The source, in the columns it had.
     text: String,
-    /// For a static whose library is loaded: the symbol that holds it.
-    symbol: Option<String>,
+    /// For a static whose library is loaded: how other cells declare it.
+    declared: Option<String>,
 }
 
 /// A variable that the worker keeps.
@@ -41,13 +42,32 @@ pub(crate) struct State {
 impl KeptItem {
     /// As it stands in a later cell.
     pub(crate) fn declaration(&self) -> String {
-        match (&self.part.defines, &self.symbol) {
-            (Defines::Static { name, mutable, ty }, Some(symbol)) => {
-                let qualifier = if *mutable { "static mut" } else { "safe static" };
-                format!("unsafe extern \"C\" {{ #[link_name = {symbol:?}] {qualifier} {name}: {ty}; }}")
-            }
-            _ => self.text.clone(),
+        self.declared.as_ref().unwrap_or(&self.text).clone()
+    }
+
+    /// Writes `'static` where rustc misses a lifetime in the declaration: in a static one can leave it out, in the declaration
+    /// of one that another library has one cannot. `places` are columns from 1, each with the number of lifetimes that belong
+    /// there. False if there is nothing to write, or no place to write it.
+    pub(crate) fn name_lifetimes(&mut self, places: &BTreeMap<usize, usize>) -> bool {
+        let Some(declared) = &self.declared else { return false };
+        let mut text: Vec<char> = declared.chars().collect();
+        for (column, count) in places.iter().rev() {
+            let at = column.wrapping_sub(1);
+            let lifetimes = vec!["'static"; *count].join(", ");
+            let (at, insert) = match text.get(at) {
+                Some('&') => (at + 1, "'static ".to_owned()),
+                Some('<') => (at + 1, format!("{lifetimes}, ")),
+                Some(c) if is_word(*c) => {
+                    let end =
+                        text[at..].iter().position(|c| !is_word(*c)).map_or(text.len(), |length| at + length);
+                    (end, format!("<{lifetimes}>"))
+                }
+                _ => return false,
+            };
+            text.splice(at..at, insert.chars());
         }
+        self.declared = Some(text.into_iter().collect());
+        !places.is_empty()
     }
 
     /// Whether `word` is among its identifiers.
@@ -83,13 +103,39 @@ impl CellItem {
         text
     }
 
-    /// The symbol that a static of cell `number` is exported as, so that later cells share it.
-    pub(crate) fn static_symbol(&self, number: usize) -> Option<String> {
-        self.parts.iter().find_map(|part| match &part.defines {
-            Defines::Static { name, .. } => Some(format!("glisten_static_{number}_{name}")),
-            _ => None,
-        })
+    /// Whether it is a static, or several.
+    pub(crate) fn is_static(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.defines, Defines::Static { .. }))
     }
+
+    /// What stands before the item so that later cells share a static of cell `number`, and what stands behind it.
+    pub(crate) fn exports(&self, number: usize) -> (String, String) {
+        let (mut before, mut behind) = (String::new(), String::new());
+        for part in &self.parts {
+            if let Defines::Static { name, ty, is_key, .. } = &part.defines {
+                let symbol = symbol(number, name);
+                match is_key {
+                    true => {
+                        let _ = write!(
+                            behind,
+                            "#[unsafe(export_name = {symbol:?})] static __KEY_OF_{name}: {ty} = {name}; "
+                        );
+                    }
+                    false => before = format!("#[unsafe(export_name = {symbol:?})]"),
+                }
+            }
+        }
+        (before, behind)
+    }
+}
+
+/// The symbol that a static of cell `number` is exported as.
+fn symbol(number: usize, name: &str) -> String {
+    format!("glisten_static_{number}_{name}")
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 impl State {
@@ -105,10 +151,19 @@ impl State {
     pub(crate) fn keep_items(&mut self, kept: Vec<KeptItem>, cell: &Cell, number: usize, loaded: bool) {
         self.items = kept;
         for item in &cell.items {
-            let symbol = if loaded { item.static_symbol(number) } else { None };
             for part in &item.parts {
                 let text = part.import.clone().unwrap_or_else(|| item.text(&cell.source));
-                self.items.push(KeptItem { part: part.clone(), text, symbol: symbol.clone() });
+                let declared = match &part.defines {
+                    Defines::Static { name, mutable, ty, .. } if loaded => {
+                        let qualifier = if *mutable { "static mut" } else { "safe static" };
+                        let symbol = symbol(number, name);
+                        Some(format!(
+                            "unsafe extern \"C\" {{ #[link_name = {symbol:?}] {qualifier} {name}: {ty}; }}"
+                        ))
+                    }
+                    _ => None,
+                };
+                self.items.push(KeptItem { part: part.clone(), text, declared });
             }
         }
     }
@@ -178,7 +233,7 @@ impl State {
             self.lose(name, why);
         }
         for item in &mut self.items {
-            item.symbol = None;
+            item.declared = None;
         }
         names
     }
@@ -214,6 +269,22 @@ mod tests {
         }
         assert!(state.orphans(&parse("struct A { x: u8 }").unwrap()).is_empty());
         assert_eq!(state.orphans(&parse("struct A { x: u16 }").unwrap()), ["a", "b"]);
+    }
+
+    #[test]
+    fn lifetimes_that_a_static_leaves_out_are_named_in_its_declaration() {
+        let mut state = state(&["static N: (&str, Cow<str>, Pair) = x;"]);
+        let item = &mut state.items[0];
+        let text = item.declaration();
+        let at = |piece: &str| text.find(piece).unwrap() + 1;
+        let places = [(at("& str"), 1), (at("< str"), 1), (at("Pair"), 2)].into();
+        assert!(item.name_lifetimes(&places));
+        let declared = item.declaration();
+        assert!(
+            declared.contains("&'static  str , Cow <'static,  str > , Pair<'static, 'static>"),
+            "{declared}"
+        );
+        assert!(!item.name_lifetimes(&[(1000, 1)].into()));
     }
 
     #[test]

@@ -1,37 +1,54 @@
 //! One thread a socket: it alone touches the socket, and others leave messages in its outbox and ring its bell.
+//!
+//! Nothing here grows without end, whoever connects: messages that come in have a size, those that nobody reads a number.
+//! A subscriber that reads slowly slows the output down and loses nothing; one that reads nothing for [`PATIENCE_MS`] misses
+//! what does not fit.
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::{HashMap, HashSet};
 
-use zmq::{Context, POLLIN, Socket, SocketType};
+use zmq::{Context, DONTWAIT, Message, POLLIN, SNDMORE, Socket, SocketType};
+
+use super::complaints::Complaints;
+use super::outbox::{Outbox, Waiting, outbox};
+
+use crate::{nesting, supervise};
 
 /// The frames of one message.
 pub(crate) type Frames = Vec<Vec<u8>>;
 
-/// Where a thread leaves messages for a socket that another thread owns.
-#[derive(Clone)]
-pub(crate) struct Outbox {
-    messages: Sender<Frames>,
-    bell: Arc<OwnedFd>,
+/// How long a message waits for a client that does not read.
+pub(super) const PATIENCE_MS: i32 = 5000;
+/// How many messages wait for one client to read them: of output, which has a length, and of others, which have none.
+const UNREAD: (i32, i32) = (64, 16);
+
+/// What the topics that one subscriber asks for may hold together, in bytes, each counted with [`TOPIC`]: libzmq keeps them in a
+/// tree with a node for each byte.
+const TOPICS: usize = 64 << 10;
+const TOPIC: usize = 64;
+
+/// The most that a message may hold that comes in: a frame in bytes, and the number of frames.
+fn most(kind: SocketType) -> (i64, usize) {
+    match kind {
+        zmq::ROUTER => (16 << 20, 256),
+        // Subscriptions, and the pings of the heartbeat.
+        _ => (1 << 10, 16),
+    }
 }
 
 /// A bound socket and its end of the outbox.
 pub(crate) struct Channel {
+    kind: SocketType,
     socket: Socket,
-    messages: Receiver<Frames>,
-    bell: Arc<OwnedFd>,
+    waiting: Waiting,
+    /// Clients that have not read for a while: nothing waits for them.
+    deaf: HashSet<Vec<u8>>,
+    /// Bytes of the topics that each connection has asked for; see [`TOPICS`].
+    topics: HashMap<Connection, usize>,
+    complaints: Complaints,
 }
 
-impl Outbox {
-    /// Queues a message; it is sent in the order of the calls.
-    pub(crate) fn send(&self, frames: Frames) {
-        let _ = self.messages.send(frames);
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: an event counter takes eight bytes.
-        unsafe { libc::write(self.bell.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-}
+/// A descriptor, and the address of the client there: descriptors are used again.
+type Connection = (i32, String);
 
 impl Channel {
     /// Binds a socket to `endpoint`.
@@ -46,33 +63,37 @@ impl Channel {
         let socket = context.socket(kind)?;
         // What was sent last, as the reply to a shutdown, still gets out.
         socket.set_linger(500)?;
+        socket.set_sndtimeo(PATIENCE_MS)?;
+        socket.set_sndhwm(if kind == zmq::XPUB { UNREAD.0 } else { UNREAD.1 })?;
+        // What comes in waits at the sender's while the thread is at work.
+        socket.set_rcvhwm(8)?;
+        socket.set_maxmsgsize(most(kind).0)?;
+        let (outbox, waiting) = outbox()?;
+        let (deaf, topics) = (HashSet::new(), HashMap::new());
+        let complaints = Complaints::default();
+        let mut channel = Self { kind, socket, waiting, deaf, topics, complaints };
         if kind == zmq::XPUB {
-            socket.set_xpub_verbose(true)?;
-            socket.set_sndhwm(0)?;
+            channel.socket.set_xpub_verbose(true)?;
+            channel.wait_for_all(true)?;
         }
         if kind == zmq::ROUTER {
-            socket.set_router_handover(true)?;
+            channel.socket.set_router_handover(true)?;
+            // Else what cannot be sent is dropped without a word.
+            channel.socket.set_router_mandatory(true)?;
         }
-        socket.bind(endpoint).map_err(|error| anyhow::anyhow!("{endpoint} cannot be bound: {error}"))?;
-        // SAFETY: the descriptor is new, and ours if it is one.
-        let bell = unsafe {
-            let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
-            anyhow::ensure!(fd >= 0, "no event counter: {}", std::io::Error::last_os_error());
-            Arc::new(OwnedFd::from_raw_fd(fd))
-        };
-        let (sender, messages) = channel();
-        let outbox = Outbox { messages: sender, bell: Arc::clone(&bell) };
-        Ok((Self { socket, messages, bell }, outbox))
+        let bound = channel.socket.bind(endpoint);
+        bound.map_err(|error| anyhow::anyhow!("{endpoint} cannot be bound: {error}"))?;
+        Ok((channel, outbox))
     }
 
     /// Serves the socket in a thread of its own until the context ends: `receive` gets each message that comes in, and
     /// what it returns is sent at once.
     pub(crate) fn serve(
-        self,
+        mut self,
         name: &'static str,
         mut receive: impl FnMut(Frames) -> Option<Frames> + Send + 'static,
     ) {
-        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(nesting::STACK);
         let served = thread.spawn(move || {
             if let Err(error) = self.run(&mut receive)
                 && error != zmq::Error::ETERM
@@ -85,10 +106,10 @@ impl Channel {
         }
     }
 
-    fn run(&self, receive: &mut impl FnMut(Frames) -> Option<Frames>) -> zmq::Result<()> {
+    fn run(&mut self, receive: &mut impl FnMut(Frames) -> Option<Frames>) -> zmq::Result<()> {
         loop {
-            let mut items =
-                [self.socket.as_poll_item(POLLIN), zmq::PollItem::from_fd(self.bell.as_raw_fd(), POLLIN)];
+            let bell = self.waiting.bell();
+            let mut items = [self.socket.as_poll_item(POLLIN), zmq::PollItem::from_fd(bell, POLLIN)];
             match zmq::poll(&mut items, -1) {
                 Err(zmq::Error::EINTR) => continue,
                 result => result?,
@@ -96,30 +117,93 @@ impl Channel {
             let rung = items[1].is_readable();
             // First what came in: a new subscriber is welcomed before it gets anything else.
             loop {
-                match self.socket.recv_multipart(zmq::DONTWAIT) {
-                    Ok(frames) => {
-                        if let Some(reply) = receive(frames) {
-                            self.send(reply)?;
+                match self.receive() {
+                    Ok(Some(frames)) => {
+                        // Whoever waits for an answer was told by then: see `requests`.
+                        if let Ok(Some(reply)) = supervise::catch(|| receive(frames)) {
+                            self.send(&reply)?;
                         }
                     }
+                    Ok(None) => {}
                     Err(zmq::Error::EAGAIN) => break,
                     Err(zmq::Error::EINTR) => {}
                     Err(error) => return Err(error),
                 }
             }
             if rung {
-                let mut count = [0; 8];
-                // SAFETY: an event counter gives eight bytes.
-                unsafe { libc::read(self.bell.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-                for frames in self.messages.try_iter() {
-                    self.send(frames)?;
+                for frames in self.waiting.take() {
+                    let sent = self.send(&frames);
+                    self.waiting.sent(&frames);
+                    sent?;
                 }
             }
         }
     }
 
-    fn send(&self, frames: Frames) -> zmq::Result<()> {
-        match self.socket.send_multipart(frames, 0) {
+    /// The next message, `None` where it is not to be looked at.
+    fn receive(&mut self) -> zmq::Result<Option<Frames>> {
+        let (size, count) = most(self.kind);
+        let (mut frames, mut bytes) = (Frames::new(), 0_i64);
+        let mut message = Message::new();
+        // All frames of a message are there once the first is.
+        self.socket.recv(&mut message, DONTWAIT)?;
+        if self.kind == zmq::XPUB && !self.may_subscribe(&mut message) {
+            return Ok(None);
+        }
+        loop {
+            bytes = bytes.saturating_add(i64::try_from(message.len()).unwrap_or(i64::MAX));
+            let is_last = !message.get_more();
+            if frames.len() < count && bytes <= 2 * size {
+                frames.push(message.to_vec());
+            } else {
+                frames.clear();
+                bytes = i64::MAX;
+            }
+            if is_last && bytes == i64::MAX {
+                self.complaints.warn(&format!("a message was dropped: {} bytes are the most", 2 * size));
+                // Who has to reply before the next message does so.
+                return Ok((self.kind == zmq::REP).then(|| vec![Vec::new()]));
+            }
+            if is_last {
+                return Ok(Some(frames));
+            }
+            self.socket.recv(&mut message, 0)?;
+        }
+    }
+
+    /// Counts a subscription, or that one has ended. False where a subscriber has asked for too much: it is cut off, and what it
+    /// has asked for is forgotten.
+    fn may_subscribe(&mut self, message: &mut Message) -> bool {
+        let size = message.len() + TOPIC;
+        let Some(fd) = message.gets("__fd").and_then(|fd| fd.parse().ok()) else { return true };
+        let address = message.gets("Peer-Address").unwrap_or_default().to_owned();
+        // Of one descriptor only the connection that it is now.
+        self.topics.retain(|(other, from), _| *other != fd || *from == address);
+        let bytes = self.topics.entry((fd, address)).or_default();
+        match message.first() {
+            Some(1) => *bytes += size,
+            Some(0) => *bytes = bytes.saturating_sub(size),
+            // Subscribers have nothing else to say.
+            _ => return false,
+        }
+        if *bytes > TOPICS {
+            *bytes = 0;
+            self.complaints.warn("a subscriber that asked for too many topics was cut off");
+            // SAFETY: that descriptors may be closed by now does no harm: then this is refused, or another client of ours has to
+            // connect anew.
+            unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+            return false;
+        }
+        *bytes <= TOPICS
+    }
+
+    fn send(&mut self, frames: &Frames) -> zmq::Result<()> {
+        let sent = match self.kind {
+            zmq::XPUB => self.publish(frames),
+            zmq::ROUTER => self.reply(frames),
+            _ => self.put(frames, 0),
+        };
+        match sent {
             Err(zmq::Error::ETERM) => Err(zmq::Error::ETERM),
             Err(error) => {
                 // A client that has gone away must not end the channel for the others.
@@ -128,5 +212,77 @@ impl Channel {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Sends to all subscribers, and waits for those that are behind.
+    fn publish(&mut self, frames: &Frames) -> zmq::Result<()> {
+        match self.put(frames, 0) {
+            Err(zmq::Error::EAGAIN) => {
+                log::warn!(
+                    "a subscriber has not read for {PATIENCE_MS} ms; until it does, it misses the output"
+                );
+                self.waiting.set_missed();
+                // A send that does not wait takes it off libzmq's list of those that are sent to, until it reads again. The others
+                // are waited for as before.
+                self.wait_for_all(false)?;
+                let sent = self.put(frames, 0);
+                self.wait_for_all(true)?;
+                sent
+            }
+            sent => sent,
+        }
+    }
+
+    /// Sends to the client that the first frame names.
+    fn reply(&mut self, frames: &Frames) -> zmq::Result<()> {
+        let Some(client) = frames.first() else { return Ok(()) };
+        match self.put(frames, if self.deaf.contains(client) { DONTWAIT } else { 0 }) {
+            Err(zmq::Error::EAGAIN) => {
+                if self.deaf.len() >= 1000 {
+                    self.deaf.clear();
+                }
+                if self.deaf.insert(client.clone()) {
+                    log::warn!(
+                        "a client has not read for {PATIENCE_MS} ms; until it does, it misses replies"
+                    );
+                }
+                Ok(())
+            }
+            Err(zmq::Error::EHOSTUNREACH) => {
+                log::debug!("a reply to a client that has gone was dropped");
+                self.deaf.remove(client);
+                Ok(())
+            }
+            sent => {
+                self.deaf.remove(client);
+                sent
+            }
+        }
+    }
+
+    fn put(&self, frames: &Frames, flags: i32) -> zmq::Result<()> {
+        for (at, frame) in frames.iter().enumerate() {
+            let more = if at + 1 < frames.len() { SNDMORE } else { 0 };
+            loop {
+                match self.socket.send(frame.as_slice(), flags | more) {
+                    Err(zmq::Error::EINTR) => {}
+                    sent => break sent?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a send waits until every subscriber has room, or drops the message for those that have none.
+    fn wait_for_all(&mut self, wait: bool) -> zmq::Result<()> {
+        let value = i32::from(wait);
+        // SAFETY: the socket is open, and the option an int.
+        let failed = unsafe {
+            let value: *const i32 = &raw const value;
+            let option = zmq_sys::ZMQ_XPUB_NODROP.cast_signed();
+            zmq_sys::zmq_setsockopt(self.socket.as_mut_ptr(), option, value.cast(), size_of::<i32>())
+        };
+        // XPUB has had this option for longer than libzmq 4.3, which is built along.
+        if failed == 0 { Ok(()) } else { Err(zmq::Error::EINVAL) }
     }
 }

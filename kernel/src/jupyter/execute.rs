@@ -11,6 +11,7 @@ use super::Kernel;
 use super::wire::Request;
 use crate::bundle::Bundle;
 use crate::eval::{Failure, Host, Session};
+use crate::supervise;
 use crate::worker::Publish;
 
 /// What the queue holds.
@@ -39,13 +40,18 @@ impl<'a> Executor<'a> {
 
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
         while let Ok(Job::Execute(request, execute)) = queue.recv() {
-            let (reply, succeeded) = self.execute(&request, &execute);
+            let (reply, succeeded) = supervise::catch(|| self.execute(&request, &execute)).unwrap_or_else(|sentence| {
+                let Failure { ename, evalue, traceback } = Failure::new("KernelError", sentence);
+                let reply = json!({"status": "error", "execution_count": self.count, "payload": [], "user_expressions": {},
+                    "ename": ename, "evalue": evalue, "traceback": traceback});
+                (reply, false)
+            });
             // What stands in the queue now was sent before anybody could know of the failure. What comes after the
             // reply is meant.
             let behind: Vec<Job> =
                 if !succeeded && execute.stop_on_error { queue.try_iter().collect() } else { Vec::new() };
             self.kernel.reply(&self.kernel.shell, &request, &reply);
-            self.kernel.iopub.status("idle", &request.raw_header);
+            self.kernel.iopub.finish(&request.raw_header);
             for job in behind {
                 let Job::Execute(request, _) = job else { return };
                 self.abort(&request);
@@ -91,7 +97,12 @@ impl<'a> Executor<'a> {
     fn evaluate(&mut self, code: &str, host: &mut dyn Host) -> Result<(), Failure> {
         let count = self.count;
         match &mut self.session {
-            Ok(session) => session.evaluate(code, count, host),
+            Ok(session) => {
+                supervise::catch(|| session.evaluate(code, count, host)).unwrap_or_else(|sentence| {
+                    session.recover();
+                    Err(Failure::new("KernelError", sentence))
+                })
+            }
             Err(sentence) => Err(Failure::new("BundleError", sentence.clone())),
         }
     }

@@ -6,9 +6,13 @@ use jupyter_protocol::{ClearOutput, ErrorOutput, ExecuteInput, IoPubWelcome, Str
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::channel::{Frames, Outbox};
+use super::channel::{Frames, PATIENCE_MS};
+use super::outbox::Outbox;
 use super::wire::Signer;
 use crate::worker::Publish;
+
+/// The most bytes of text in one message: as many messages as may wait for a reader are a bound in bytes too then.
+const TEXT: usize = 64 << 10;
 
 /// The publishing side of the kernel.
 pub(crate) struct Iopub {
@@ -31,12 +35,28 @@ impl Iopub {
 
     /// Publishes a message about the request with the header `parent`.
     pub(super) fn send(&self, msg_type: &str, parent: &Value, content: &impl Serialize) {
+        self.outbox.send(self.message(msg_type, parent, content));
+    }
+
+    fn message(&self, msg_type: &str, parent: &Value, content: &impl Serialize) -> Frames {
         let topic = [msg_type.as_bytes().to_vec()];
-        self.outbox.send(self.signer.encode(&self.session, msg_type, &topic, parent, content));
+        self.signer.encode(&self.session, msg_type, &topic, parent, content)
     }
 
     pub(super) fn status(&self, state: &str, parent: &Value) {
         self.send("status", parent, &json!({"execution_state": state}));
+    }
+
+    /// The cell with the header `parent` has ended.
+    pub(super) fn finish(&self, parent: &Value) {
+        if self.outbox.take_missed() {
+            let seconds = PATIENCE_MS / 1000;
+            let text = format!(
+                "a front end did not read any output for {seconds} s; what came then, until it read again, it has missed\n"
+            );
+            self.send("stream", parent, &StreamContent::stderr(&text));
+        }
+        self.status("idle", parent);
     }
 
     pub(super) fn input(&self, code: &str, count: usize, parent: &Value) {
@@ -62,16 +82,19 @@ impl Iopub {
         self.parent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a cell may make without end: where it is not read as fast as it is made, the cell waits.
     fn send_for_cell(&self, msg_type: &str, content: &impl Serialize) {
         let parent = self.parent().clone();
-        self.send(msg_type, &parent, content);
+        self.outbox.send_when_there_is_room(self.message(msg_type, &parent, content));
     }
 }
 
 impl Publish for Iopub {
     fn stream(&self, is_stderr: bool, text: &str) {
-        let content = if is_stderr { StreamContent::stderr(text) } else { StreamContent::stdout(text) };
-        self.send_for_cell("stream", &content);
+        for text in pieces(text) {
+            let content = if is_stderr { StreamContent::stderr(text) } else { StreamContent::stdout(text) };
+            self.send_for_cell("stream", &content);
+        }
     }
 
     fn display(&self, data: Value, metadata: Value, display_id: Option<String>, update: bool) {
@@ -83,5 +106,32 @@ impl Publish for Iopub {
 
     fn clear(&self, wait: bool) {
         self.send_for_cell("clear_output", &ClearOutput { wait });
+    }
+}
+
+/// `text` in pieces of [`TEXT`] bytes at most.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(TEXT));
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_goes_out_in_pieces_of_whole_characters() {
+        assert_eq!(pieces("").count(), 0);
+        assert_eq!(pieces("a").collect::<Vec<_>>(), ["a"]);
+        for text in ["a".repeat(3 * TEXT), "€".repeat(TEXT), format!("a{}", "ä".repeat(TEXT))] {
+            assert!(
+                pieces(&text)
+                    .all(|piece| piece.len() <= TEXT && piece.len() > TEXT - 4 || text.ends_with(piece))
+            );
+            assert_eq!(pieces(&text).collect::<String>(), text);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! The Jupyter side: five channels, their messages, and the queue of cells.
 
 mod channel;
+mod complaints;
 mod execute;
 mod history;
 mod iopub;
+mod outbox;
 mod requests;
+mod seen;
 mod wire;
 
 use std::path::Path;
@@ -21,15 +24,20 @@ use crate::eval::rustc::Compiler;
 use crate::eval::state::State;
 use crate::interrupt::Interrupts;
 use crate::temp::SessionFolder;
-use channel::{Channel, Outbox};
+use channel::Channel;
+use complaints::Complaints;
 use execute::{Executor, Job};
 use history::History;
 use iopub::Iopub;
+use outbox::Outbox;
+use seen::Seen;
 use wire::Signer;
 
 /// What the channels' threads share.
 pub(crate) struct Kernel {
     signer: Signer,
+    /// What has come in on any channel.
+    seen: Mutex<Seen>,
     session: String,
     iopub: Arc<Iopub>,
     shell: Outbox,
@@ -75,6 +83,7 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
     let opened = Bundle::open(bundle);
     let kernel = Arc::new(Kernel {
         signer,
+        seen: Mutex::default(),
         session,
         iopub: Arc::clone(&publisher),
         shell: shell_out,
@@ -97,10 +106,11 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
         (stdin, "stdin", requests::stdin),
     ] {
         let kernel = Arc::clone(&kernel);
+        let mut complaints = Complaints::default();
         socket.serve(name, move |frames| {
-            match kernel.signer.decode(frames) {
+            match kernel.signer.decode(frames, &kernel.seen) {
                 Ok(request) => handle(&kernel, request),
-                Err(dropped) => log::warn!("a message on {name} was dropped: {dropped}"),
+                Err(dropped) => complaints.warn(&format!("a message on {name} was dropped: {dropped}")),
             }
             None
         });
@@ -110,7 +120,7 @@ pub(crate) fn serve(connection_file: &Path, bundle: &Path) -> anyhow::Result<()>
 
     let path = folder.path().to_path_buf();
     let (finished, ended) = channel::<()>();
-    let executor = std::thread::Builder::new().name("execute".to_owned());
+    let executor = std::thread::Builder::new().name("execute".to_owned()).stack_size(crate::nesting::STACK);
     executor.spawn(move || {
         let _finished = finished;
         Executor::new(&kernel, opened, &path).run(&queue);

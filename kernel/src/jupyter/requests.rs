@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Kernel;
-use super::channel::Outbox;
 use super::execute::Job;
+use super::outbox::Outbox;
 use super::wire::{PROTOCOL, Request};
 use crate::docs;
 use crate::eval::scan::{Completeness, completeness};
+use crate::supervise;
 
 /// Handles a message of the shell channel.
 pub(super) fn shell(kernel: &Kernel, request: Request) {
@@ -27,20 +28,35 @@ pub(super) fn shell(kernel: &Kernel, request: Request) {
         }
         return;
     }
-    kernel.busy(&request, || answer(kernel, &kernel.shell, &request));
+    kernel.busy(&request, || supervised(kernel, &kernel.shell, &request));
 }
 
 /// Handles a message of the control channel.
 pub(super) fn control(kernel: &Kernel, request: Request) {
-    kernel.busy(&request, || answer(kernel, &kernel.control, &request));
+    kernel.busy(&request, || supervised(kernel, &kernel.control, &request));
 }
 
 /// Handles a message of the stdin channel.
 pub(super) fn stdin(kernel: &Kernel, request: Request) {
-    if request.header.msg_type == "input_reply"
-        && let Some(InputReply { value, .. }) = content(&request)
-    {
-        kernel.interrupts.answer(value);
+    match content(&request) {
+        Some(InputReply { value, .. }) if request.header.msg_type == "input_reply" => {
+            kernel.interrupts.answer(value);
+        }
+        _ => {
+            log::warn!("a message on stdin was dropped that is no input_reply, or has no value that is text")
+        }
+    }
+}
+
+/// Answers `request`, with an error where the kernel itself panics over it.
+fn supervised(kernel: &Kernel, outbox: &Outbox, request: &Request) {
+    let answered = supervise::catch(|| {
+        supervise::panic_if_asked(&request.content.to_string());
+        answer(kernel, outbox, request);
+    });
+    if let Err(sentence) = answered {
+        let content = json!({"status": "error", "ename": "KernelError", "evalue": sentence, "traceback": []});
+        kernel.reply(outbox, request, &content);
     }
 }
 
@@ -70,12 +86,20 @@ fn answer(kernel: &Kernel, outbox: &Outbox, request: &Request) {
             if let Some(CommOpen { comm_id, .. }) = content(request) {
                 let close = CommClose { comm_id, data: serde_json::Map::new() };
                 kernel.iopub.send("comm_close", &request.raw_header, &close);
+            } else {
+                log::warn!("a comm_open was dropped whose content is not what the protocol asks for");
             }
         }
         "comm_msg" | "comm_close" => {}
         "interrupt_request" => {
             kernel.interrupts.interrupt();
             kernel.reply(outbox, request, &InterruptReply::new());
+        }
+        // Without a content it is an end as well.
+        "shutdown_request"
+            if !matches!(request.content.get("restart"), None | Some(Value::Null | Value::Bool(_))) =>
+        {
+            kernel.reply_malformed(outbox, request);
         }
         "shutdown_request" => {
             let restart = content::<ShutdownRequest>(request).is_some_and(|asked| asked.restart);
@@ -84,7 +108,10 @@ fn answer(kernel: &Kernel, outbox: &Outbox, request: &Request) {
             kernel.iopub.send("shutdown_reply", &request.raw_header, &content);
             let _ = kernel.quit.send(());
         }
-        other => log::warn!("no answer to messages of type '{other}'"),
+        other => {
+            let shown: String = other.chars().take(50).collect();
+            log::warn!("no answer to messages of type {shown:?}");
+        }
     }
 }
 

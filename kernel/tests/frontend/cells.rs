@@ -158,7 +158,8 @@ fn a_panic_says_where_and_keeps_the_variables() {
     assert_eq!(error, "panic: index out of bounds: the len is 3 but the index is 7");
     assert!(traceback.ends_with("at In [2]:3:2"), "{traceback}");
     assert_eq!(kernel.run("v").ok(), "[1, 2, 3]");
-    kernel.run("w").failure();
+    // What was finished before it, too.
+    assert_eq!(kernel.run("w").ok(), "1");
     // Moved into a cell that failed: gone, and said so.
     let outcome = kernel.run("drop(v); Err(\"no\")?;");
     outcome.failure();

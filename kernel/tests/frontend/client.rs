@@ -27,6 +27,9 @@ pub(crate) struct Kernel {
     pub(crate) iopub: Socket,
     pub(crate) heartbeat: Socket,
     counter: Cell<usize>,
+    context: Context,
+    /// Of shell, iopub, stdin, control and heartbeat.
+    endpoints: [String; 5],
 }
 
 /// A message that came.
@@ -120,15 +123,22 @@ impl Kernel {
     pub(crate) fn start_with(bundle: &Path, transport: &str) -> Self {
         let temp = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(temp.path().join("tmp")).expect("a folder");
-        Self::start_in(Rc::new(temp), bundle, transport)
+        Self::start_in(Rc::new(temp), bundle, transport, &[])
+    }
+
+    /// Starts a kernel with these environment variables.
+    pub(crate) fn start_with_variables(variables: &[(&str, &str)]) -> Self {
+        let temp = TempDir::new().expect("a temporary folder");
+        std::fs::create_dir(temp.path().join("tmp")).expect("a folder");
+        Self::start_in(Rc::new(temp), &bundle(), "ipc", variables)
     }
 
     /// Starts another kernel with the same folders: notebooks, cache and temporary files.
     pub(crate) fn start_beside(&self) -> Self {
-        Self::start_in(Rc::clone(&self.temp), &bundle(), "ipc")
+        Self::start_in(Rc::clone(&self.temp), &bundle(), "ipc", &[])
     }
 
-    fn start_in(temp: Rc<TempDir>, bundle: &Path, transport: &str) -> Self {
+    fn start_in(temp: Rc<TempDir>, bundle: &Path, transport: &str, variables: &[(&str, &str)]) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let (ip, ports) = match transport {
@@ -150,31 +160,36 @@ impl Kernel {
             .env("TMPDIR", temp.path().join("tmp"))
             .env("GLISTEN_CACHE", temp.path().join("cache"))
             .env("CARGO_NET_OFFLINE", "true")
+            .envs(variables.iter().copied())
             .current_dir(temp.path())
             .spawn()
             .expect("the kernel starts");
         let context = Context::new();
-        let connect = |kind: SocketType, port: u16| {
+        let endpoints = ports.map(|port| match transport {
+            "ipc" => format!("ipc://{ip}-{port}"),
+            _ => format!("tcp://{ip}:{port}"),
+        });
+        let connect = |kind: SocketType, at: usize| {
             let socket = context.socket(kind).expect("a socket");
             socket.set_linger(0).expect("linger");
             socket.set_identity(b"front-end").expect("an identity");
             if kind == zmq::SUB {
                 socket.set_subscribe(b"").expect("a subscription");
             }
-            let endpoint =
-                if transport == "ipc" { format!("ipc://{ip}-{port}") } else { format!("tcp://{ip}:{port}") };
-            socket.connect(&endpoint).expect("a connection");
+            socket.connect(&endpoints[at]).expect("a connection");
             socket
         };
         let kernel = Self {
             child,
-            shell: connect(zmq::DEALER, ports[0]),
-            iopub: connect(zmq::SUB, ports[1]),
-            stdin: connect(zmq::DEALER, ports[2]),
-            control: connect(zmq::DEALER, ports[3]),
-            heartbeat: connect(zmq::REQ, ports[4]),
+            shell: connect(zmq::DEALER, 0),
+            iopub: connect(zmq::SUB, 1),
+            stdin: connect(zmq::DEALER, 2),
+            control: connect(zmq::DEALER, 3),
+            heartbeat: connect(zmq::REQ, 4),
             temp,
             counter: Cell::new(0),
+            endpoints: endpoints.clone(),
+            context: context.clone(),
         };
         // A status that is sent while the subscription comes in may arrive before the welcome.
         let mut welcome = kernel.receive(&kernel.iopub).expect("a message on iopub");
@@ -186,6 +201,27 @@ impl Kernel {
             ("iopub_welcome", &json!({"subscription": ""}))
         );
         kernel
+    }
+
+    /// Another client's socket, not connected yet, that takes in next to nothing while nobody reads it, and connects once only.
+    pub(crate) fn stranger(&self, kind: SocketType) -> Socket {
+        let socket = self.context.socket(kind).expect("a socket");
+        socket.set_linger(0).expect("linger");
+        socket.set_rcvhwm(1).expect("a mark");
+        socket.set_reconnect_ivl(-1).expect("an interval");
+        socket
+    }
+
+    /// Connects `socket` to the shell (0), iopub (1), stdin (2), control (3) or heartbeat (4).
+    pub(crate) fn connect(&self, socket: &Socket, channel: usize) {
+        socket.connect(&self.endpoints[channel]).expect("a connection");
+    }
+
+    /// The memory that the kernel's process has, in MB.
+    pub(crate) fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") / 1000
     }
 
     /// The folder that the kernel runs in.

@@ -6,11 +6,20 @@ mod cells;
 mod client;
 /// The user's own dependencies.
 mod deps;
+/// Random input.
+#[path = "../../src/fuzz.rs"]
+mod fuzz;
+/// Clients that do not read, ask for too much, or make no sense.
+mod hostile;
 /// The stop button.
 mod interrupt;
 /// Start, end, death, and what they leave behind.
 mod life;
+/// Every public function of ours, called from a cell.
+mod links;
 /// Messages other than cells, good and bad.
 mod protocol;
+/// What must not end a session: panics of the kernel's own, deep nesting, long lines.
+mod robust;
 /// Streams, displays and input.
 mod streams;

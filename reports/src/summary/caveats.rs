@@ -11,6 +11,9 @@ fn row_name(row: &Row) -> String {
     format!("{} {}", wording::strategy(&row.strategy), percent(row.fraction))
 }
 
+/// More runs than this are not named.
+const MOST_NAMED: usize = 6;
+
 pub(super) fn caveats(summary: &Summary, n_unusable: usize) -> Vec<String> {
     let mut found = Vec::new();
     if !summary.not_completed.is_empty() {
@@ -19,8 +22,24 @@ pub(super) fn caveats(summary: &Summary, n_unusable: usize) -> Vec<String> {
             .iter()
             .map(|one| format!("{} {}", one.n_runs, wording::shorten(&one.status, 24)))
             .collect();
-        let left_out = count(summary.n_runs - summary.n_completed, "run is", "runs are");
+        let n_left_out = summary.not_completed.iter().map(|one| one.n_runs).sum();
+        let left_out = count(n_left_out, "run is", "runs are");
         found.push(format!("{left_out} not completed ({}), and not in the figures.", list(&parts)));
+    }
+    if !summary.diverged.is_empty() {
+        let (runs, it) = match summary.diverged.len() {
+            1 => ("1 run".to_owned(), "it counts"),
+            n => (format!("{n} runs"), "they count"),
+        };
+        let mut names: Vec<String> =
+            summary.diverged.iter().take(MOST_NAMED).map(|name| wording::shorten(name, 48)).collect();
+        if let Some(n_more) = summary.diverged.len().checked_sub(MOST_NAMED).filter(|n| *n > 0) {
+            names.push(format!("{n_more} more"));
+        }
+        found.push(format!(
+            "{runs} diverged ({}): {it} with a test accuracy of 0, the worst there is, and without times.",
+            list(&names)
+        ));
     }
     if n_unusable > 0 {
         let runs = count(n_unusable, "completed run names", "completed runs name");
@@ -96,6 +115,11 @@ fn of_setting(setting: &SettingSummary) -> Vec<String> {
     let named = |outcome: Outcome| named_where(setting, &|one| one.outcome == outcome);
     if setting.full().is_none() {
         found.push("No full-data run is completed: accuracy lost and speedup cannot be said.".to_owned());
+    } else if setting.full().is_some_and(|full| full.n_diverged > 0) {
+        found.push(
+            "A full-data run diverged, and the subsets are set beside it: look at its learning rate before the figures."
+                .to_owned(),
+        );
     }
     let single = rows_where(&|row| row.accuracy.is_some_and(|accuracy| accuracy.n < 2));
     if single.len() == setting.rows.len() && !single.is_empty() {

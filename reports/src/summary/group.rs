@@ -65,6 +65,7 @@ fn row(runs: &[&Run], full: &[&Run], full_accuracies: &[f64]) -> Row {
         strategy: runs.first().and_then(|run| run.strategy.clone()).unwrap_or_default(),
         fraction: runs.first().and_then(|run| run.fraction).unwrap_or(1.0).min(1.0),
         n_runs: runs.len(),
+        n_diverged: runs.iter().filter(|run| run.is_diverged).count(),
         n_seeds: by_seed(runs).len(),
         accuracy,
         accuracy_kept: accuracy.zip(full_mean).filter(|_| compared).map(|(own, full)| own.mean / full),
@@ -85,7 +86,10 @@ fn row(runs: &[&Run], full: &[&Run], full_accuracies: &[f64]) -> Row {
         } else {
             0
         },
-        n_without_selection_seconds: runs.iter().filter(|run| run.selection_seconds.is_none()).count(),
+        n_without_selection_seconds: runs
+            .iter()
+            .filter(|run| run.selection_seconds.is_none() && !run.is_diverged)
+            .count(),
     }
 }
 

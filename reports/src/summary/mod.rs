@@ -39,8 +39,10 @@ pub struct Summary {
     pub n_runs: usize,
     /// How many of them are completed, and so may enter the figures.
     pub n_completed: usize,
-    /// How many runs have each other status, by name.
+    /// How many runs have each other status, by name, without those that diverged.
     pub not_completed: Vec<StatusCount>,
+    /// The runs that diverged, by name. In the figures they have a test accuracy of 0, the worst, and no time.
+    pub diverged: Vec<String>,
     /// The figures, one part for each setting; the one with the most runs first.
     pub settings: Vec<SettingSummary>,
 }
@@ -68,12 +70,12 @@ pub struct Setting {
     pub conditions: Vec<(String, String)>,
 }
 
-/// The figures of the completed runs of one setting.
+/// The figures of the runs of one setting that are completed or diverged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SettingSummary {
     /// What these runs share.
     pub setting: Setting,
-    /// The number of completed runs.
+    /// The number of completed and diverged runs.
     pub n_runs: usize,
     /// One row for each strategy and fraction: full data first, then by strategy, fractions descending.
     pub rows: Vec<Row>,
@@ -101,8 +103,10 @@ pub struct Row {
     pub strategy: String,
     /// The share of the training data, in (0, 1].
     pub fraction: f64,
-    /// The number of completed runs.
+    /// The number of completed and diverged runs.
     pub n_runs: usize,
+    /// How many of them diverged.
+    pub n_diverged: usize,
     /// The number of seeds. Runs of the same seed are averaged before anything else, as they are no new evidence.
     pub n_seeds: usize,
     /// Test accuracy after the last epoch, between 0 and 1.
@@ -179,12 +183,20 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
     let mut by_setting: BTreeMap<Setting, Vec<&Run>> = BTreeMap::new();
     let mut other_status: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut n_completed, mut n_unusable) = (0, 0);
+    let mut diverged = Vec::new();
     for run in runs {
-        if !run.is_completed() {
+        if run.is_diverged {
+            if is_done_again(run, runs) {
+                // The same training was completed later: that is what came of it.
+                *other_status.entry(&run.status).or_default() += 1;
+                continue;
+            }
+            diverged.push(run.name.clone());
+        } else if !run.is_completed() {
             *other_status.entry(&run.status).or_default() += 1;
             continue;
         }
-        n_completed += 1;
+        n_completed += usize::from(run.is_completed());
         if run.strategy.is_none() || run.fraction.is_none() {
             n_unusable += 1;
             continue;
@@ -207,6 +219,7 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
         n_runs: runs.len(),
         n_completed,
         not_completed,
+        diverged,
         settings,
     };
     summary.weaknesses = verdict::weaknesses(&summary);
@@ -214,6 +227,17 @@ pub(crate) fn summarize_runs(runs: &[Run]) -> Summary {
     summary.others = verdict::others(&summary);
     summary.caveats = caveats::caveats(&summary, n_unusable);
     summary
+}
+
+/// Whether a completed run has the setting, strategy, fraction and seed of `run`.
+fn is_done_again(run: &Run, runs: &[Run]) -> bool {
+    runs.iter().any(|other| {
+        other.is_completed()
+            && run.seed.is_some()
+            && (&other.strategy, other.seed) == (&run.strategy, run.seed)
+            && other.fraction.map(millionths) == run.fraction.map(millionths)
+            && setting_of(other) == setting_of(run)
+    })
 }
 
 pub(crate) fn setting_of(run: &Run) -> Setting {

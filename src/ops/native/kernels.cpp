@@ -8,12 +8,8 @@
 namespace glisten {
 namespace GLISTEN_ISA {
 
-#define NAME_OF(isa) #isa
-#define NAME(isa) NAME_OF(isa)
-
 // In the order of kernels.h.
 const Kernels kernels = {
-    NAME(GLISTEN_ISA),
     spectrum,
     conv3x3,
     conv3x3_transform,

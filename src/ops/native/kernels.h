@@ -45,8 +45,6 @@ struct ConvPool {
 };
 
 struct Kernels {
-  const char* name;
-
   // Winograd's F(4 x 4, 3 x 3) (Lavin and Gray, CVPR 2016). `spectrum` holds the transformed weights, 36 * in * out floats.
   // With `rotated`, those of the convolution that carries gradients back: [C][K] with kernels turned by 180 degrees.
   // Range: of out_channels / 32 panels (of the convolution that the spectrum is for).

@@ -18,7 +18,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -28,32 +31,50 @@ using torch::autograd::variable_list;
 namespace glisten {
 namespace {
 
-const Kernels& kernels() {
-  static const Kernels& chosen = []() -> const Kernels& {
+// What the operators compute with on this CPU, from the least to the most. Each takes in those before it.
+enum class Path { generic, avx2, avx512, avx512_bf16 };
+constexpr const char* PATHS[] = {"generic", "avx2", "avx512", "avx512-bf16"};
+
+Path best_path() {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-      return avx512::kernels;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::kernels;
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq"))
+    return __builtin_cpu_supports("avx512bf16") ? Path::avx512_bf16 : Path::avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Path::avx2;
 #endif
-    return base::kernels;
-  }();
+  return Path::generic;
+}
+
+// The path that GLISTEN_CPU names, else the best one.
+Path chosen_path() {
+  const Path best = best_path();
+  const char* wanted = std::getenv("GLISTEN_CPU");
+  if (wanted == nullptr || *wanted == 0) return best;
+  std::string known;
+  for (int at = 0; at <= static_cast<int>(best); at++) {
+    if (std::strcmp(wanted, PATHS[at]) == 0) return static_cast<Path>(at);
+    known += (at == 0 ? "" : ", ") + std::string(PATHS[at]);
+  }
+  throw std::runtime_error("GLISTEN_CPU: expected a path that this CPU has (" + known + "), got '" + wanted + "'");
+}
+
+// Throws at every call where the variable names no path of this CPU.
+Path path() {
+  static const Path chosen = chosen_path();
   return chosen;
 }
 
-// Whether the CPU multiplies bf16 itself. Where it does not, libtorch's operators on bf16 are slower by tens of times.
-bool cpu_multiplies_bf16() {
+const Kernels& kernels() {
 #if defined(__x86_64__)
-  static const bool yes = [] {
-    __builtin_cpu_init();
-    return bool(__builtin_cpu_supports("avx512bf16"));
-  }();
-  return yes;
-#else
-  return false;
+  if (path() >= Path::avx512) return avx512::kernels;
+  if (path() == Path::avx2) return avx2::kernels;
 #endif
+  return base::kernels;
 }
+
+// Whether the CPU multiplies bf16 itself. Where it does not, libtorch's operators on bf16 are slower by tens of times.
+bool cpu_multiplies_bf16() { return path() == Path::avx512_bf16; }
 
 // In a step of bf16 on a CPU: activations are stored so.
 thread_local bool stores_bf16 = false;
@@ -540,10 +561,18 @@ char* glisten_autocast(bool on, bool cuda, bool* before) {
   });
 }
 
-// The instruction set that the kernels use: "avx512", "avx2" or "base".
-const char* glisten_instruction_set() { return glisten::kernels().name; }
+// The name of path `at`, counted from the least, or null beyond the last.
+const char* glisten_cpu_path(int64_t at) {
+  return at < 0 || at > static_cast<int64_t>(glisten::Path::avx512_bf16) ? nullptr : glisten::PATHS[at];
+}
 
-bool glisten_cpu_multiplies_bf16() { return glisten::cpu_multiplies_bf16(); }
+// The number of the highest path that this CPU can take.
+int64_t glisten_best_cpu_path() { return static_cast<int64_t>(glisten::best_path()); }
+
+// The number of the path that the operators take.
+char* glisten_cpu_path_in_use(int64_t* at) {
+  return glisten::caught([&] { *at = static_cast<int64_t>(glisten::path()); });
+}
 
 void glisten_free(char* message) { free(message); }
 }

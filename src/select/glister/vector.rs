@@ -22,7 +22,7 @@ macro_rules! best_of_machine {
     ($name:ident, $avx2:ident, $with:ident, ($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
         fn $name($($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if $crate::select::glister::vector::has_avx2() {
                 // SAFETY: the machine has what the function was compiled for.
                 return unsafe { $avx2($($argument),*) };
             }
@@ -37,6 +37,19 @@ macro_rules! best_of_machine {
     };
 }
 pub(in crate::select) use best_of_machine;
+
+/// Whether to compute with AVX2 and FMA: where the machine has them, and [`ops::CPU_PATH_VARIABLE`](crate::ops::CPU_PATH_VARIABLE)
+/// does not ask for less.
+#[cfg(target_arch = "x86_64")]
+pub(in crate::select) fn has_avx2() -> bool {
+    use std::sync::OnceLock;
+
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let machine = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        machine && crate::ops::cpu_path().is_ok_and(|path| path >= crate::ops::CpuPath::Avx2)
+    })
+}
 
 /// a·b + c, in one instruction where there is one.
 #[inline(always)]

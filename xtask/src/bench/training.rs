@@ -83,7 +83,7 @@ pub(super) fn measure(folders: &Folders, effort: Effort) -> Result<Vec<Row>> {
             &mut [
                 &mut || {
                     let result = ours(&trial.arguments(model, precision))?;
-                    multiplies_bf16.set(result["multiplies_bf16"] == Value::Bool(true));
+                    multiplies_bf16.set(result["cpu_path"] == "avx512-bf16");
                     rate(&result)
                 },
                 &mut || {

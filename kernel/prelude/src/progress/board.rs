@@ -188,8 +188,9 @@ fn bar(html: &mut String, value: usize, of: usize, line: &str) {
 
 /// As "run 5 of 21 · 12 min left".
 fn sweep_line(progress: &SweepProgress, started: Instant) -> String {
-    let SweepProgress { n_done, n_reused, n_runs, .. } = *progress;
-    let line = format!("run {} of {n_runs}", (n_done + 1).min(n_runs));
+    let SweepProgress { n_done, n_reused, n_failed, n_runs, .. } = *progress;
+    let failed = if n_failed > 0 { format!(" · {n_failed} failed") } else { String::new() };
+    let line = format!("run {} of {n_runs}{failed}", (n_done + 1).min(n_runs));
     // Runs that were done before took no time, and say nothing of the others.
     match n_done.saturating_sub(n_reused) {
         0 => line,

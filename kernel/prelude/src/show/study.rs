@@ -61,6 +61,11 @@ fn line(fitted: &Fitted) -> String {
         Some(fitted.run.clone()),
         fitted.test_accuracy.map(|accuracy| format!("test accuracy {}", percent(accuracy))),
         fitted.validation_accuracy.map(|accuracy| format!("validation {}", percent(accuracy))),
+        fitted.test_rmse.zip(fitted.test_r2).map(|(rmse, r2)| format!("test RMSE {rmse:.4}, R² {r2:.3}")),
+        fitted
+            .validation_rmse
+            .zip(fitted.validation_r2)
+            .map(|(rmse, r2)| format!("validation RMSE {rmse:.4}, R² {r2:.3}")),
         Some(format!("{:.1} s of training{choosing}", fitted.train_secs)),
         fitted.reused.then(|| "done before".to_owned()),
     ];
@@ -101,6 +106,10 @@ mod tests {
             run: "<b> seed 0".to_owned(),
             validation_accuracy: Some(0.85),
             test_accuracy: Some(0.8434),
+            validation_rmse: None,
+            validation_r2: None,
+            test_rmse: None,
+            test_r2: None,
             train_secs: 12.34,
             selection_secs: 0.0,
             reused: true,
@@ -114,6 +123,18 @@ mod tests {
                 .as_str()
                 .unwrap()
                 .starts_with("<div><b>&lt;b&gt; seed 0</b> · test")
+        );
+        let regression = Fitted {
+            validation_accuracy: None,
+            test_accuracy: None,
+            validation_rmse: Some(1234.56),
+            validation_r2: Some(0.9),
+            reused: false,
+            ..fitted
+        };
+        assert_eq!(
+            line(&regression),
+            "<b> seed 0 · validation RMSE 1234.5600, R² 0.900 · 12.3 s of training"
         );
     }
 }

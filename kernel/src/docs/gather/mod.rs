@@ -13,7 +13,6 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::{Index, Item, ROOT};
-use crate::eval::state::KeptItem;
 use tree::Tree;
 
 /// The members of the standard library that cells use most, as one would find them in its sources, which need not be there.
@@ -61,12 +60,12 @@ pub(super) fn extend(index: &Index, sources: &[Source]) -> Index {
     tree.into_extended(&names)
 }
 
-/// The items that a session has defined, whose types may also be those of `index`, behind all that `index` holds.
-pub(super) fn of_session(items: &[KeptItem], index: &Index) -> Vec<Item> {
+/// The items that a session has declared so, whose types may also be those of `index`, behind all that `index` holds.
+pub(super) fn of_session(declarations: &[String], index: &Index) -> Vec<Item> {
     let mut tree = Tree::beside(index);
-    for item in items {
+    for declaration in declarations {
         // One item that is not understood must not hide the others.
-        if let Err(error) = read::text(&mut tree, "cell", &item.declaration()) {
+        if let Err(error) = read::text(&mut tree, "cell", declaration) {
             log::debug!("{error:#}");
         }
     }

@@ -11,6 +11,10 @@ use super::expand;
 use super::text;
 use super::tree::{Found, FoundImpl, FoundMember, Tree, Use};
 use crate::docs::Kind;
+use crate::nesting;
+
+/// How deep a file may be nested, as [`nesting::depth`] counts, with the stack that those threads have who read.
+const DEEPEST: usize = 2000;
 
 /// Reads the crate whose root is `path`.
 ///
@@ -81,6 +85,8 @@ struct Pending {
 impl Reader<'_, '_> {
     /// Reads a file whose submodules lie in `folder`.
     fn file(&mut self, source: &str, module: &str, folder: &Path) -> anyhow::Result<()> {
+        let (depth, _) = nesting::depth(source);
+        anyhow::ensure!(depth <= DEEPEST, "nested too deeply: {depth} levels, {DEEPEST} are read");
         let file = syn::parse_file(source)?;
         self.items(&file.items, source, module, folder);
         // Spans are not asked for again: without this the table of sources only grows.

@@ -101,7 +101,7 @@ pub(super) const SHORT: usize = 20;
 pub(super) const LONG: usize = 100;
 
 /// How all networks are trained.
-const TRAINING: &str = "batch_size = 128\nschedule = \"one-cycle\"\nthreads = 1\n";
+const TRAINING: &str = "batch_size = 128\nschedule = \"one-cycle\"\nclip_grad_norm = 0\nthreads = 1\n";
 /// The rest of the optimiser; the learning rate is that of [`Data::learning_rate`].
 const OPTIMIZER: &str = "momentum = 0.9\nnesterov = true\nweight_decay = 5e-4\n";
 
