@@ -86,12 +86,12 @@ struct Manifest {
     dataset: String,
     dataset_fingerprint: String,
     glisten_version: String,
-    /// By which outputs become predictions of a regression; none in files of before, whose targets were learnt as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    targets: Option<TargetScale>,
     /// Of a table, how its columns become features. Older releases did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     table: Option<TableSchema>,
+    /// By which outputs become predictions of a regression; none in files of before, whose targets were learnt as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    targets: Option<TargetScale>,
 }
 
 impl Manifest {
@@ -148,8 +148,8 @@ impl TrainedModel {
             dataset: data.name.clone(),
             dataset_fingerprint: data.fingerprint.clone(),
             glisten_version: env!("CARGO_PKG_VERSION").to_owned(),
-            targets,
             table: data.table.as_deref().cloned(),
+            targets,
         };
         Self { manifest, normalization, model, variables }
     }
@@ -162,11 +162,6 @@ impl TrainedModel {
     /// The classes' names; none for a regression.
     pub fn classes(&self) -> &[String] {
         &self.manifest.classes
-    }
-
-    /// Mean and standard deviation of a regression's training targets, by which outputs become predictions.
-    pub fn target_scale(&self) -> Option<TargetScale> {
-        self.manifest.targets
     }
 
     /// The shape of one input.
@@ -217,9 +212,13 @@ impl TrainedModel {
         Ok(DataFrame::new(samples.len(), columns)?)
     }
 
-    /// Writes weights, normalisation, the targets' scale, the table's schema, class names and the architecture's
-    /// settings to one safetensors file, whole or not at
-    /// all.
+    /// Mean and standard deviation of a regression's training targets, by which outputs become predictions.
+    pub fn target_scale(&self) -> Option<TargetScale> {
+        self.manifest.targets
+    }
+
+    /// Writes weights, normalisation, the table's schema, the targets' scale, class names and the architecture's settings to one
+    /// safetensors file, whole or not at all.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
