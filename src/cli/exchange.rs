@@ -51,6 +51,9 @@ pub(super) struct ExportArguments {
     /// Leave out artifacts and selections
     #[arg(long)]
     no_artifacts: bool,
+    /// Leave out command lines, folders and machines' names
+    #[arg(long)]
+    without_context: bool,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -59,7 +62,7 @@ impl ExportArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.store.open_existing()?;
         let experiment = Experiment::open_in(&store, &self.experiment)?;
-        let mut export = experiment.export().artifacts(!self.no_artifacts);
+        let mut export = experiment.export().artifacts(!self.no_artifacts).context(!self.without_context);
         if !self.runs.is_empty() {
             export = export.runs(&self.runs);
         }
