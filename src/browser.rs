@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::program;
 
 /// What Chromium may be called.
 const NAMES: [&str; 5] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
@@ -160,12 +161,7 @@ fn find() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("GLISTEN_CHROMIUM") {
         return Some(PathBuf::from(given));
     }
-    let path = std::env::var_os("PATH")?;
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    NAMES
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|path| path.is_file())
+    NAMES.iter().find_map(|name| program::find(name))
 }
 
 /// Chromium's sandbox refuses to work for root, as in most containers. The page is our own and holds no foreign script.

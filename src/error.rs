@@ -178,7 +178,10 @@ fn advice(error: &rusqlite::Error) -> &'static str {
             | rusqlite::ffi::SQLITE_IOERR_SHMSIZE,
         ) => "; the disk may be full, over a quota or gone: what was logged before is kept",
         (rusqlite::ErrorCode::DatabaseBusy, _) => {
-            "; another process has been writing for two minutes: is one stopped (Ctrl-Z) in the middle?"
+            "; another process did not let go of it: is one stopped (Ctrl-Z) in the middle of writing?"
+        }
+        (rusqlite::ErrorCode::OperationInterrupted, _) => {
+            "; it asks for more work than its size explains: the file is damaged, or was made to do harm"
         }
         (rusqlite::ErrorCode::CannotOpen, _) => "; is its folder there, and may it be written to?",
         (rusqlite::ErrorCode::NotADatabase, _) => ", and nothing was changed in it",

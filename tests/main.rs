@@ -21,6 +21,8 @@ mod data_tables; // tables: CSV, Parquet, dataframes
 mod data_types; // Parquet columns of every type
 mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
 mod gpu; // what computes on a GPU, where there is one
+mod hostile_input; // fuzzed: stores, searches, sweep files: never a panic, never a hang
+mod hostile_store; // stores that somebody else made, with programs, paths, links and circles in them
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on
 mod kernel_conformance; // jupyter_kernel_test, completion, a soak: real clients against the kernel
 mod layout; // modules point one way only, and say what they are for
@@ -36,6 +38,7 @@ mod runs; // started, loaded, marked, deleted; the files kept with them
 mod selection; // what GLISTER promises, its errors, and the loader that uses it
 mod selection_exactness; // GLISTER's picks against brute force with autograd
 mod store; // a step logged twice, any name, kept selections, kill -9, files that are no store
+mod store_at_once; // a new store opened by many processes at once; what a run records of its surroundings
 mod store_under_stress; // writers killed, a full disk, sixteen processes at once
 mod store_versions; // older and newer stores, and those that can only be read
 mod strategies; // what every strategy promises, and the weighted draw's own

@@ -68,7 +68,7 @@ PRAGMA application_id = 0x474C534E;
 PRAGMA user_version = 2;
 ";
 
-fn old_store(path: &Path, version: i64) -> rusqlite::Connection {
+pub(crate) fn old_store(path: &Path, version: i64) -> rusqlite::Connection {
     let connection = rusqlite::Connection::open(path).unwrap();
     connection.execute_batch(VERSION_2).unwrap();
     if version == 1 {
@@ -153,7 +153,7 @@ fn a_store_of_a_later_version_is_refused_and_left_alone() {
 }
 
 /// Has `f` run as somebody who may read what lies in `folder`, and write nothing.
-fn as_a_reader<T: Send>(folder: &Path, f: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn as_a_reader<T: Send>(folder: &Path, f: impl FnOnce() -> T + Send) -> T {
     use std::os::unix::fs::PermissionsExt;
     let allow = |mode_of_files, mode_of_folder| {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {

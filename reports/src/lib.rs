@@ -42,4 +42,4 @@ pub use error::{Error, Result};
 pub use options::{Options, Section, Theme};
 pub use page::{Tables, cells, charts, page, render, render_tables, summary_of};
 pub use selections::{Cell, ContactSheet, MOST_CELLS, Sample};
-pub use write::write;
+pub use write::{WholeFile, write};

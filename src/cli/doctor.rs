@@ -98,7 +98,10 @@ fn cuda() -> Result<String, String> {
 }
 
 fn rustc_version() -> Result<String, String> {
-    let output = Command::new("rustc")
+    let program = glisten::program::find("rustc").ok_or("rustc is not on the PATH")?;
+    // Not here: what stands in the current folder (rust-toolchain.toml) would say which toolchain is fetched and run.
+    let output = Command::new(program)
+        .current_dir("/")
         .arg("-vV")
         .output()
         .map_err(|error| format!("rustc does not start: {error}"))?;

@@ -54,6 +54,9 @@ pub(super) struct ExportArguments {
     /// In CSV, texts just as they are: what a spreadsheet takes for a formula too
     #[arg(long)]
     raw: bool,
+    /// Leave out command lines, folders and machines' names
+    #[arg(long)]
+    without_context: bool,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -62,7 +65,11 @@ impl ExportArguments {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let store = self.store.open_existing()?;
         let experiment = Experiment::open_in(&store, &self.experiment)?;
-        let mut export = experiment.export().artifacts(!self.no_artifacts).raw_text(self.raw);
+        let mut export = experiment
+            .export()
+            .artifacts(!self.no_artifacts)
+            .context(!self.without_context)
+            .raw_text(self.raw);
         if !self.runs.is_empty() {
             export = export.runs(&self.runs);
         }

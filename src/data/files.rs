@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
@@ -10,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::budget;
 use crate::error::{Error, Result};
+use crate::regular_file;
 
 /// What to do about a file that is too large for the machine.
 pub(super) const TOO_LARGE: &str = "read a part of it, or use a machine with more memory";
@@ -86,7 +86,15 @@ impl DataFile {
 /// # Errors
 /// As [`open`]; [`Error::TooLarge`] if there is too little memory for it.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let (mut file, n_bytes) = open(path)?;
+    read_opened(&open(path)?.0, path)
+}
+
+/// As [`read`], from the regular file at `path`, which has been opened.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_opened(mut file: &File, path: &Path) -> Result<Vec<u8>> {
+    let n_bytes = file.metadata().map_err(Error::io(path, "looking at"))?.len();
     let mut bytes = budget::buffer(path, n_bytes, TOO_LARGE)?;
     file.read_to_end(&mut bytes).map_err(Error::io(path, "reading"))?;
     Ok(bytes)
@@ -99,25 +107,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// [`Error::Io`] if it is not there or may not be read; [`Error::BadFile`] if it is no regular file.
 pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
     let about = std::fs::metadata(path).map_err(Error::io(path, "opening"))?;
-    check_regular(path, &about)?;
-    // It may have become a pipe meanwhile: then this does not wait either.
-    let options = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    let file = options.map_err(Error::io(path, "opening"))?;
-    let about = file.metadata().map_err(Error::io(path, "looking at"))?;
-    check_regular(path, &about)?;
-    Ok((file, about.len()))
-}
-
-fn check_regular(path: &Path, about: &std::fs::Metadata) -> Result<()> {
     let kind = about.file_type();
-    let found = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => return Err(Error::bad_file(path, "a file", "a folder")),
-        () if kind.is_fifo() => "a pipe (FIFO)",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
-    };
-    Err(Error::bad_file(path, "a regular file", found))
+    if !kind.is_file() {
+        let expected = if kind.is_dir() { "a file" } else { "a regular file" };
+        return Err(Error::bad_file(path, expected, regular_file::kind_name(kind)));
+    }
+    // It may have become a pipe meanwhile: then this does not wait either.
+    let file = regular_file::open(path).map_err(Error::io(path, "opening"))?;
+    let about = file.metadata().map_err(Error::io(path, "looking at"))?;
+    Ok((file, about.len()))
 }
 
 /// Checks that each label is below `n_classes`.

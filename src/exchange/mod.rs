@@ -28,7 +28,7 @@ pub use mlflow::{MlflowExported, MlflowServer};
 pub use tables::csv_cell;
 
 use crate::error::{Error, Result};
-use crate::track::{Experiment, RunRecord};
+use crate::track::{Experiment, RunRecord, leave_context_out};
 
 /// An experiment about to be exported: all of its runs, or those named, with their artifacts and selections.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ pub struct Export<'a> {
     with_artifacts: bool,
     with_selections: bool,
     raw_text: bool,
+    with_context: bool,
 }
 
 /// The files of an export. Each of them is there whole or not at all.
@@ -81,7 +82,14 @@ impl Experiment {
     /// Begins an export of this experiment: say to where with [`Export::parquet`], [`Export::csv`],
     /// [`Export::json_lines`], [`Export::tensorboard`] or [`Export::mlflow`].
     pub fn export(&self) -> Export<'_> {
-        Export { experiment: self, runs: None, with_artifacts: true, with_selections: true, raw_text: false }
+        Export {
+            experiment: self,
+            runs: None,
+            with_artifacts: true,
+            with_selections: true,
+            with_context: true,
+            raw_text: false,
+        }
     }
 }
 
@@ -111,13 +119,23 @@ impl<'a> Export<'a> {
         self
     }
 
+    /// Whether what tells who ran something and where goes along: the command line, the folder and the machine's name. It does
+    /// unless this says no. The git commit, versions and numbers of threads always do.
+    pub fn context(mut self, with_context: bool) -> Self {
+        self.with_context = with_context;
+        self
+    }
+
     fn experiment(&self) -> &'a Experiment {
         self.experiment
     }
 
     /// The runs to export, in the order they were started.
     fn records(&self) -> Result<Vec<RunRecord>> {
-        let records = self.experiment.store().run_records(Some(self.experiment.name()))?;
+        let mut records = self.experiment.store().run_records(Some(self.experiment.name()))?;
+        for record in records.iter_mut().filter(|_| !self.with_context) {
+            leave_context_out(&mut record.environment);
+        }
         let Some(wanted) = &self.runs else { return Ok(records) };
         let names: Vec<&str> = records.iter().map(|record| record.name.as_str()).collect();
         if let Some(missing) = wanted.iter().find(|name| !names.contains(&name.as_str())) {

@@ -118,7 +118,7 @@ fn copy(content: &Content, path: &Path) -> Result<u64> {
         match content {
             Content::Bytes(bytes) => file.write_all(bytes).map_err(Error::io(path, "writing"))?,
             Content::File(source) => {
-                let mut source_file = std::fs::File::open(source).map_err(Error::io(source, "opening"))?;
+                let mut source_file = crate::track::open_kept(source)?;
                 std::io::copy(&mut source_file, file).map_err(Error::io(path, "copying an artifact to"))?;
             }
         }

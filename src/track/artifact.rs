@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::record::run_folder;
-use super::store::now_ms;
+use super::store::{NotOurs, now_ms};
 use super::{Run, Store};
 use crate::error::{Error, Result};
+use crate::regular_file::{self, is_one_name};
 
 /// A file kept with a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactRecord {
     /// Its name within the run.
     pub name: String,
-    /// Where its bytes lie.
+    /// Where its bytes lie. [`ArtifactRecord::open`] opens them without following a link.
     pub path: PathBuf,
     /// How many there are.
     pub n_bytes: u64,
@@ -31,14 +32,38 @@ pub struct ArtifactRecord {
 impl ArtifactRecord {
     /// From `name, file, bytes, sha256, created` in the columns from `at` on.
     pub(super) fn from_row(row: &Row<'_>, at: usize, folder: &Path) -> rusqlite::Result<Self> {
+        let (name, file): (String, String) = (row.get(at)?, row.get(at + 1)?);
+        if !is_one_name(file.as_ref()) || file.len() > 255 {
+            let expected = "artifacts that lie in the store's own folder, each under the name of one file";
+            return Err(
+                NotOurs { expected, found: format!("{file:?} as the file of '{name}'") }.in_column(at + 1)
+            );
+        }
         Ok(Self {
-            name: row.get(at)?,
-            path: folder.join(row.get::<_, String>(at + 1)?),
+            name,
+            path: folder.join(file),
             n_bytes: row.get::<_, i64>(at + 2)?.unsigned_abs(),
             sha256: row.get(at + 3)?,
             created_ms: row.get(at + 4)?,
         })
     }
+
+    /// Opens the file to read. A store may come from elsewhere: where there is a link, or no regular file, that is an error.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be opened.
+    pub fn open(&self) -> Result<File> {
+        open_kept(&self.path)
+    }
+}
+
+/// Opens an artifact at its [`ArtifactRecord::path`]: see [`ArtifactRecord::open`].
+pub(crate) fn open_kept(path: &Path) -> Result<File> {
+    let open = || {
+        let (run, file) = (path.parent()?, path.file_name()?);
+        Some(regular_file::open_below(run.parent()?, &[run.file_name()?, file]))
+    };
+    open().unwrap_or_else(|| Err(std::io::ErrorKind::InvalidInput.into())).map_err(Error::io(path, "opening"))
 }
 
 /// How often each class was taken for each: kept with a run as a JSON file.
@@ -49,6 +74,9 @@ pub struct ConfusionMatrix {
     /// `counts[i][j]`: how many samples of class `i` were taken for class `j`.
     pub counts: Vec<Vec<u64>>,
 }
+
+/// The longest file of a confusion matrix that is read, in bytes: one of two thousand classes.
+const LARGEST_MATRIX: u64 = 64 << 20;
 
 /// What the artifact of a confusion matrix is called: this, and the matrix's own name.
 const CONFUSION: &str = "confusion-matrix/";
@@ -133,8 +161,9 @@ impl Run {
     /// [`Error::NotFound`] if there is none; [`Error::BadFile`] if its file is not what was kept.
     pub fn confusion_matrix(&self, name: &str) -> Result<ConfusionMatrix> {
         let artifact = self.artifact(&format!("{CONFUSION}{name}"))?;
-        let text = fs::read_to_string(&artifact.path).map_err(Error::io(&artifact.path, "reading"))?;
-        serde_json::from_str(&text)
+        let bytes = regular_file::read_at_most(artifact.open()?, LARGEST_MATRIX);
+        let bytes = bytes.map_err(Error::io(&artifact.path, "reading"))?;
+        serde_json::from_slice(&bytes)
             .map_err(|error| Error::bad_file(&artifact.path, "labels and counts as JSON", error.to_string()))
     }
 
@@ -171,6 +200,43 @@ impl Run {
 }
 
 impl Store {
+    /// The folder of a run's files, made where it is not there. Neither it nor the store's own may be a link.
+    fn make_run_folder(&self, run: i64) -> Result<PathBuf> {
+        let own = self.folder();
+        let of_run = run_folder(&own, run);
+        for folder in [&own, &of_run] {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io(folder, "creating the folder")(error));
+                }
+                _ => {}
+            }
+            let kind =
+                folder.symlink_metadata().map_err(Error::io(folder, "looking at the folder"))?.file_type();
+            if !kind.is_dir() {
+                let expected = "a folder of the store (links are not followed here)";
+                return Err(Error::bad_file(folder, expected, regular_file::kind_name(kind)));
+            }
+        }
+        Ok(of_run)
+    }
+
+    /// Removes the files of runs that are no more. What cannot be removed is in nobody's way: no other run is given this key.
+    pub(super) fn remove_files_of(&self, runs: &[i64]) {
+        let folder = self.folder();
+        // Through a link this would be somebody else's folder.
+        if !folder.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+            return;
+        }
+        for &run in runs {
+            // A link at its place is removed, and not what it leads to.
+            let _ = fs::remove_dir_all(run_folder(&folder, run));
+            let _ = fs::remove_file(folder.join(format!("run-{run}.safetensors")));
+        }
+        // Fails while other runs have something there.
+        let _ = fs::remove_dir(folder);
+    }
+
     fn keep_artifact(
         &self,
         run: i64,
@@ -182,8 +248,7 @@ impl Store {
         super::experiment::check_name("artifact name", name)?;
         // Before anything is copied: a store that cannot be written to says so.
         self.write("keeping an artifact", |_| Ok(()))?;
-        let folder = run_folder(&self.folder(), run);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder, "creating the folder"))?;
+        let folder = self.make_run_folder(run)?;
         let copied = copy(source, bytes, &folder);
         let (part, sha256, n_bytes) = copied.inspect_err(|_| remove_if_empty(&folder))?;
         let file = file_name(&sha256, name, extension);
@@ -198,7 +263,7 @@ impl Store {
             transaction.execute(sql, params![run, name, file, n_bytes as i64, sha256, created_ms])?;
             Ok(before)
         })?;
-        if let Some(before) = before.filter(|before| *before != file) {
+        if let Some(before) = before.filter(|before| *before != file && is_one_name(before.as_ref())) {
             let _ = fs::remove_file(folder.join(before));
         }
         Ok(ArtifactRecord { name: name.to_owned(), path, n_bytes, sha256, created_ms })

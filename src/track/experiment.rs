@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, params};
 
 use super::life::{NewRun, Owner};
-use super::record::run_folder;
 use super::store::now_ms;
 use super::{ExperimentRecord, Parameter, Run, Store, current};
 use crate::error::{Error, Result};
@@ -160,14 +159,7 @@ impl Experiment {
                 format!("run '{name}', which is; stop it first"),
             )
         })?;
-        let folder = self.store.folder();
-        for run in runs {
-            // What cannot be removed is in nobody's way: no other run is given this key.
-            let _ = std::fs::remove_dir_all(run_folder(&folder, run));
-            let _ = std::fs::remove_file(folder.join(format!("run-{run}.safetensors")));
-        }
-        // Fails while other runs have something there.
-        let _ = std::fs::remove_dir(folder);
+        self.store.remove_files_of(&runs);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use super::opening::is_unwritable;
 use super::process::Writer;
 use super::run::Status;
 use super::store::{WeakStore, now_ms};
@@ -145,14 +146,19 @@ impl Store {
         })?;
         for id in found.into_iter().flatten() {
             // Unless its process has ended it, or another has taken it up, in the meantime.
-            self.write("marking a dead run", |transaction| {
+            let marked = self.write("marking a dead run", |transaction| {
                 let still = transaction.query_row(&format!("{sql} AND id = ?"), [id], dead).optional()?.flatten();
                 if still.is_some() {
                     let sql = "UPDATE runs SET status = 'failed', error = ?, ended = coalesce(heartbeat, ?) WHERE id = ?";
                     transaction.execute(sql, params![DEAD, now_ms(), id])?;
                 }
                 Ok(())
-            })?;
+            });
+            match marked {
+                // On a full disk a store is read all the same; whoever can write to it marks the run.
+                Err(error) if is_unwritable(&error) => return Ok(()),
+                marked => marked?,
+            }
         }
         Ok(())
     }

@@ -2,9 +2,13 @@
 
 use std::sync::OnceLock;
 
+use sha2::{Digest, Sha256};
+
 /// How long after its last sign of life a run on another machine counts as dead, in milliseconds. Its heart beats four
 /// times in that time.
 const SILENCE_MS: i64 = 120_000;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// The process that writes a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,40 +28,62 @@ impl Writer {
         Self { host: Some(host().to_owned()), pid, start: start_ticks(pid) }
     }
 
-    /// Whether it is still there. Of a process that cannot be seen from here (another machine, another container) it is
-    /// asked when it last gave a sign of life.
+    /// Whether it is still there. Of a process that cannot be seen from here (on another machine, in another container, or of
+    /// another user where processes are hidden) it is asked when it last gave a sign of life.
     pub(super) fn is_alive(&self, heartbeat_ms: Option<i64>, now_ms: i64) -> bool {
-        match &self.host {
-            Some(other) if other != host() => {
-                heartbeat_ms.is_some_and(|heartbeat| now_ms - heartbeat < SILENCE_MS)
-            }
-            _ => self.is_alive_here(),
-        }
+        let seen = match &self.host {
+            Some(other) if other != host() => None,
+            _ => self.seen_here(),
+        };
+        // A sign from the far future is none: clocks differ by minutes, not by days.
+        let beats = |heartbeat| (-DAY_MS..SILENCE_MS).contains(&now_ms.saturating_sub(heartbeat));
+        seen.unwrap_or_else(|| heartbeat_ms.is_some_and(beats))
     }
 
-    /// Whether it is still there, on this machine. A number that the system has given to another process since then does
-    /// not count.
+    /// Whether it is still there, on this machine. One of which that cannot be told is.
     pub(super) fn is_alive_here(&self) -> bool {
+        self.seen_here().unwrap_or(true)
+    }
+
+    /// Whether it is still there, on this machine; `None` where it may not be seen. A number that the system has given to
+    /// another process since then does not count.
+    fn seen_here(&self) -> Option<bool> {
         match (start_ticks(self.pid), self.start) {
-            (Some(now), Some(then)) => now == then,
-            (Some(_), None) => true,
-            // No /proc here (macOS): ask the system whether the number is in use.
-            (None, _) if !std::path::Path::new("/proc/self/stat").exists() => {
-                // SAFETY: signal 0 only asks whether the process exists.
-                i32::try_from(self.pid).is_ok_and(|pid| unsafe { libc::kill(pid, 0) } == 0)
-            }
-            (None, _) => false,
+            (Some(now), Some(then)) => Some(now == then),
+            (Some(_), None) => Some(true),
+            // What is no number of a process is one of a group, or of all.
+            (None, _) => match i32::try_from(self.pid) {
+                Ok(pid) if pid > 0 => is_in_use(pid),
+                _ => Some(false),
+            },
         }
     }
 }
 
-/// This machine since its last start, and the set of processes that can be seen from here.
+/// Whether a process has this number, asked where `/proc` does not show it: on macOS, as there is none, and where another user's
+/// processes are hidden (`hidepid`); then it is not known whether it is the same process. One that is dead, and only waits for
+/// its parent to ask how it died, is not there.
+fn is_in_use(pid: i32) -> Option<bool> {
+    // SAFETY: signal 0 only asks whether the process exists.
+    let exists = unsafe { libc::kill(pid, 0) } == 0;
+    let is_hidden = !exists && std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM);
+    if is_hidden {
+        return None;
+    }
+    Some(exists && !std::path::Path::new("/proc/self/stat").exists())
+}
+
+/// This machine since its last start, and the set of processes that can be seen from here: a hash of these, which tells nobody
+/// the machine's name.
 fn host() -> &'static str {
     static HOST: OnceLock<String> = OnceLock::new();
     HOST.get_or_init(|| {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let seen = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        format!("{}/{}/{}", name(), boot.trim(), seen.display())
+        // Where the kernel is one of the container's own (gVisor), the first process of each has another start.
+        let first = start_ticks(1).unwrap_or_default();
+        let text = format!("{}/{}/{}/{first}", name(), boot.trim(), seen.display());
+        hex::encode(&Sha256::digest(text)[..16])
     })
 }
 
@@ -103,5 +129,33 @@ mod tests {
         assert!(elsewhere.is_alive(Some(1_000_000), 1_060_000));
         assert!(!elsewhere.is_alive(Some(1_000_000), 1_130_000));
         assert!(!elsewhere.is_alive(None, 0));
+        for heartbeat in [i64::MIN, i64::MAX, 1_000_000 + 2 * super::DAY_MS] {
+            assert!(!elsewhere.is_alive(Some(heartbeat), 1_000_000), "{heartbeat}");
+        }
+    }
+
+    #[test]
+    fn of_a_process_that_may_not_be_seen_the_last_sign_of_life_counts() {
+        // As another user, a process of root may not be sent a signal; `hidepid` hides it from /proc as well.
+        // SAFETY: no preconditions.
+        if unsafe { libc::geteuid() } != 0 {
+            println!("skipped: only root can become another user");
+            return;
+        }
+        let hidden = std::thread::spawn(|| {
+            // The system call concerns the thread alone, the library's function all of them.
+            // SAFETY: a plain value.
+            let is_another =
+                unsafe { libc::syscall(libc::SYS_setresuid, 65_534_i64, 65_534_i64, -1_i64) } == 0;
+            is_another.then(|| super::is_in_use(1))
+        });
+        match hidden.join().unwrap() {
+            Some(seen) => assert_eq!(seen, None),
+            None => println!("skipped: nobody can become another user here"),
+        }
+        assert_eq!(super::is_in_use(1), Some(false), "it may be seen, and /proc does not show it");
+        for pid in [0, u32::MAX] {
+            assert!(!Writer { host: None, pid, start: None }.is_alive_here());
+        }
     }
 }

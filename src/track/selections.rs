@@ -13,6 +13,7 @@ use rusqlite::params;
 use tch::{Device, Kind, Tensor};
 
 use super::Store;
+use crate::device;
 use crate::error::{Error, Result};
 use crate::select::Selection;
 
@@ -84,6 +85,9 @@ impl Store {
                 })?
                 .collect()
         })?;
+        // A few bytes may stand for many samples: what they come to is known before they are unpacked.
+        let most = device::memory_available().map_or(u64::MAX, |free| free / 2);
+        let mut n_bytes = 0_u64;
         let record = |(epoch, count, samples, gains, weights): Row| {
             let broken = || {
                 let expected = format!("a selection of {count} samples at epoch {epoch} of run {run}");
@@ -93,6 +97,13 @@ impl Store {
             let floats = |bytes: Option<Vec<u8>>| {
                 bytes.map(|bytes| floats_from_bytes(&bytes, n).ok_or_else(broken)).transpose()
             };
+            let n_parts = 1 + u64::from(gains.is_some()) + u64::from(weights.is_some());
+            n_bytes = n_bytes.saturating_add((n as u64).saturating_mul(4 * n_parts));
+            if n_bytes > most {
+                let expected = format!("selections that fit into memory ({most} bytes are free to use)");
+                let found = format!("a selection of {count} samples at epoch {epoch} of run {run}");
+                return Err(Error::bad_file(self.path(), expected, found));
+            }
             Ok(SelectionRecord {
                 epoch,
                 indices: positions_from_bytes(&samples, n).ok_or_else(broken)?,
@@ -134,6 +145,10 @@ fn positions_from_bytes(bytes: &[u8], n: usize) -> Option<Vec<u32>> {
                 break;
             }
             shift += 7;
+        }
+        // Each once, in their order.
+        if step == 0 && !positions.is_empty() {
+            return None;
         }
         position = position.checked_add(step)?;
         positions.push(position);

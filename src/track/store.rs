@@ -1,24 +1,19 @@
 //! The store: one SQLite file in WAL mode, opened here and nowhere else.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::schema;
+use super::opening::{self, Opened, Work, beside};
 use crate::error::{Error, Result};
-
-/// How long a writer waits for others before it gives up. A single write takes well under a millisecond: only a process that
-/// was stopped in the middle of one makes others wait so long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A store of experiments. Clones share one connection; several processes may use one file at once.
 #[derive(Clone)]
 pub struct Store {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
+    work: Work,
     read_only: bool,
 }
 
@@ -46,90 +41,25 @@ impl Store {
 
     /// Opens the store in the file `path`, making the file if it is not there. A store of an older version is brought to this
     /// one. Runs whose process is no more are marked as failed. A file (or a folder) that cannot be written to is opened to
-    /// read from: see [`Store::is_read_only`].
+    /// read from, and so is one on a disk that is full: see [`Store::is_read_only`].
+    ///
+    /// The file may come from elsewhere: one that holds more than Glisten's own tables (a trigger, a view, a generated column)
+    /// is refused, and so are links where the store's journals and its folder would be.
     ///
     /// # Errors
     /// [`Error::Store`] if the file is not a store or cannot be opened; [`Error::BadFile`] if another
-    /// program or a later release of Glisten wrote it, or an older release is writing to it at this moment.
+    /// program or a later release of Glisten wrote it, if it holds what Glisten does not make, or an older release is writing to it
+    /// at this moment.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let failed = |source| Error::Store { path: path.to_path_buf(), doing: "opening", source };
-        let (connection, read_only) = match Self::open_to_write(path)? {
-            Some(connection) => (connection, false),
-            None => (Self::open_to_read(path)?, true),
-        };
+        let Opened { connection, read_only, work } = opening::open(path)?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
-        let store =
-            Self { path: path.to_path_buf(), connection: Arc::new(Mutex::new(connection)), read_only };
+        let connection = Arc::new(Mutex::new(connection));
+        let store = Self { path: path.to_path_buf(), connection, work, read_only };
         store.mark_dead_runs()?;
         Ok(store)
-    }
-
-    /// `None` for a file that can only be read.
-    fn open_to_write(path: &Path) -> Result<Option<Connection>> {
-        let failed = |doing| move |source| Error::Store { path: path.to_path_buf(), doing, source };
-        let mut connection = match Connection::open(path) {
-            Ok(connection) => connection,
-            Err(error) if cannot_be_written(&error) && path.is_file() => return Ok(None),
-            Err(error) => return Err(failed("opening")(error)),
-        };
-        connection.busy_handler(Some(wait_for_turn)).map_err(failed("opening"))?;
-        match check_kind(&connection, path) {
-            Err(Error::Store { source, .. }) if cannot_be_written(&source) => return Ok(None),
-            checked => checked?,
-        }
-        // WAL with synchronous=NORMAL: a commit survives the death of the process, a power cut may cost the last moments.
-        let to_wal =
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 4000;";
-        let ensured = connection.execute_batch(to_wal).and_then(|()| schema::ensure(&mut connection));
-        match ensured {
-            Ok(schema::Ensured::Whole) => {}
-            Ok(schema::Ensured::InUse(run)) => {
-                let expected = format!("no run at work, to bring the store to version {}", schema::VERSION);
-                let found = format!(
-                    "run '{run}', which an older release of Glisten is writing; open it again when that has ended"
-                );
-                return Err(Error::bad_file(path, expected, found));
-            }
-            Err(error) if cannot_be_written(&error) => return Ok(None),
-            Err(error) => return Err(failed("making the tables")(error)),
-        }
-        // A file on a read-only disk opens, and says so only when it is written to.
-        let can_write =
-            connection.is_readonly("main").map(|read_only| !read_only).map_err(failed("opening"))?;
-        Ok(can_write.then_some(connection))
-    }
-
-    fn open_to_read(path: &Path) -> Result<Connection> {
-        let failed = |source| Error::Store { path: path.to_path_buf(), doing: "opening to read", source };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let absolute = std::path::absolute(path).map_err(Error::io(path, "opening to read"))?;
-        let escaped = escaped_for_uri(&absolute);
-        let open = |options: &str| {
-            let connection =
-                Connection::open_with_flags(format!("file://{escaped}?mode=ro{options}"), flags)?;
-            connection.busy_handler(Some(wait_for_turn))?;
-            schema::kind(&connection)?;
-            Ok(connection)
-        };
-        // Beside a file in WAL mode SQLite makes two more. Where it may not, and no journal is left of another process, the
-        // file is whole by itself and is read as one that nobody writes.
-        let mut journal = absolute.into_os_string();
-        journal.push("-wal");
-        let is_whole = std::fs::metadata(&journal).map_or(true, |journal| journal.len() == 0);
-        let connection = open("")
-            .or_else(|error: rusqlite::Error| if is_whole { open("&immutable=1") } else { Err(error) })
-            .map_err(failed)?;
-        check_kind(&connection, path)?;
-        match schema::kind(&connection).map_err(failed)? {
-            schema::Kind::Store(schema::VERSION) => Ok(connection),
-            _ => {
-                let expected =
-                    format!("a store of version {}, or one that can be written to", schema::VERSION);
-                Err(Error::bad_file(path, expected, "an older one that can only be read"))
-            }
-        }
     }
 
     /// The file.
@@ -140,9 +70,7 @@ impl Store {
     /// The folder beside the file for what is too large for it: `glisten.db.d` for `glisten.db`. It is made by whoever puts
     /// something there.
     pub fn folder(&self) -> PathBuf {
-        let mut folder = self.path.clone().into_os_string();
-        folder.push(".d");
-        folder.into()
+        beside(&self.path, ".d")
     }
 
     /// Whether the file, or its folder, can only be read from.
@@ -155,7 +83,7 @@ impl Store {
         doing: &'static str,
         f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        f(&self.lock()).map_err(|source| Error::Store { path: self.path.clone(), doing, source })
+        f(&self.lock()).map_err(|source| self.failed(doing, source))
     }
 
     /// As [`Store::read`], for several queries that have to see the same state.
@@ -166,7 +94,7 @@ impl Store {
     ) -> Result<T> {
         let mut connection = self.lock();
         let run = || f(&*connection.transaction()?);
-        run().map_err(|source| Error::Store { path: self.path.clone(), doing, source })
+        run().map_err(|source| self.failed(doing, source))
     }
 
     pub(super) fn write<T>(
@@ -178,6 +106,7 @@ impl Store {
             return Err(self.refused_to_write());
         }
         let mut connection = self.lock();
+        self.work.begin_to_write();
         // Immediate: the lock is waited for at the start, where waiting is possible, not in the middle.
         let run = || {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -185,7 +114,16 @@ impl Store {
             transaction.commit()?;
             Ok(value)
         };
-        run().map_err(|source| Error::Store { path: self.path.clone(), doing, source })
+        run().map_err(|source| self.failed(doing, source))
+    }
+
+    fn failed(&self, doing: &'static str, source: rusqlite::Error) -> Error {
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, inner) = &source
+            && let Some(NotOurs { expected, found }) = inner.downcast_ref()
+        {
+            return Error::bad_file(&self.path, *expected, found);
+        }
+        Error::Store { path: self.path.clone(), doing, source }
     }
 
     fn refused_to_write(&self) -> Error {
@@ -198,12 +136,30 @@ impl Store {
     }
 
     pub(super) fn weak(&self) -> WeakStore {
-        WeakStore { path: self.path.clone(), connection: Arc::downgrade(&self.connection) }
+        let (path, work) = (self.path.clone(), self.work.clone());
+        WeakStore { path, connection: Arc::downgrade(&self.connection), work }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic while the lock was held rolled its transaction back: the connection is sound.
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let connection = self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.work.begin_to_read();
+        connection
+    }
+}
+
+/// Something in a row that Glisten does not write. The row's file came from elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub(super) struct NotOurs {
+    pub(super) expected: &'static str,
+    pub(super) found: String,
+}
+
+impl NotOurs {
+    /// As an error about the text in a `column` of a row.
+    pub(super) fn in_column(self, column: usize) -> rusqlite::Error {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(self))
     }
 }
 
@@ -211,6 +167,7 @@ impl Store {
 pub(super) struct WeakStore {
     path: PathBuf,
     connection: std::sync::Weak<Mutex<Connection>>,
+    work: Work,
 }
 
 impl WeakStore {
@@ -222,68 +179,8 @@ impl WeakStore {
     /// The store, if it is still open.
     pub(super) fn upgrade(&self) -> Option<Store> {
         let connection = self.connection.upgrade()?;
-        Some(Store { path: self.path.clone(), connection, read_only: false })
+        Some(Store { path: self.path.clone(), connection, work: self.work.clone(), read_only: false })
     }
-}
-
-fn check_kind(connection: &Connection, path: &Path) -> Result<()> {
-    let failed = |source| Error::Store { path: path.to_path_buf(), doing: "opening", source };
-    match schema::kind(connection).map_err(failed)? {
-        schema::Kind::Empty | schema::Kind::Store(1..=schema::VERSION) => Ok(()),
-        schema::Kind::Store(version) => {
-            let found = format!("version {version}; another release of Glisten wrote it");
-            Err(Error::bad_file(path, format!("a store of version {} or older", schema::VERSION), found))
-        }
-        schema::Kind::Foreign => {
-            Err(Error::bad_file(path, "a Glisten store or a new file", "another program's SQLite database"))
-        }
-    }
-}
-
-/// Whether SQLite says that the file, its folder or its disk takes no writing.
-fn cannot_be_written(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            rusqlite::ErrorCode::ReadOnly
-                | rusqlite::ErrorCode::CannotOpen
-                | rusqlite::ErrorCode::PermissionDenied
-        )
-    )
-}
-
-/// A path as the path of a `file:` URI.
-fn escaped_for_uri(path: &Path) -> String {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .map(|&byte| match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-/// SQLite asks this while another process writes, the first time with 0: sleeps a moment, and says whether to go on waiting.
-/// SQLite's own handler sleeps up to a tenth of a second, in which dozens of others pass a waiting writer by.
-fn wait_for_turn(n_waits: i32) -> bool {
-    thread_local! {
-        static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
-    }
-    if n_waits == 0 {
-        SINCE.set(Some(Instant::now()));
-    }
-    let waited = SINCE.get().map_or(Duration::ZERO, |since| since.elapsed());
-    if waited > PATIENCE {
-        return false;
-    }
-    // Longer and longer up to 4 ms, and no two alike, so that processes do not wake in step.
-    let most = 100_u64 << n_waits.clamp(0, 5);
-    let within =
-        u64::from(std::process::id()).wrapping_mul(0x9E37_79B9).wrapping_add(n_waits as u64 * 0x85EB_CA6B);
-    std::thread::sleep(Duration::from_micros(most / 2 + within % most));
-    true
 }
 
 pub(super) fn now_ms() -> i64 {

@@ -8,6 +8,7 @@ use tch::nn::VarStore;
 use super::epoch::Course;
 use super::tensor_file::{self, Format, Tensors};
 use crate::error::{Error, Result};
+use crate::regular_file;
 use crate::select::{Loader, LoaderState};
 
 const FORMAT: Format = Format { id: "checkpoint 2", name: "a checkpoint of this release of Glisten" };
@@ -76,9 +77,12 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] or [`Error::BadFile`] for a file that cannot be read, is damaged, or belongs to another training.
     pub(super) fn read(path: &Path, config: &str) -> Result<Option<Self>> {
-        if !path.exists() {
-            return Ok(None);
-        }
+        // A store may come from elsewhere, with links in its folder.
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+        let file = match regular_file::open_below(folder, &[name]) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(Error::io(path, "reading"))?,
+        };
         let advice = |error: Error| match error {
             Error::BadFile { path, expected, found } => {
                 let found = format!("{found}; without this file the training starts from its beginning");
@@ -86,7 +90,8 @@ impl Checkpoint {
             }
             error => error,
         };
-        let (position, tensors): (Position, _) = tensor_file::read(path, &FORMAT).map_err(advice)?;
+        let (position, tensors): (Position, _) =
+            tensor_file::read_from(&file, path, &FORMAT).map_err(advice)?;
         if position.config != config {
             let error =
                 Error::bad_file(path, "the checkpoint of this training", "that of another configuration");

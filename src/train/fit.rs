@@ -398,9 +398,15 @@ fn resumable(experiment: &Experiment, config: &str) -> Result<Option<(Run, Check
 fn remove_checkpoint(run: &Run) {
     let path = run.checkpoint_path();
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    // Through a link this would be somebody else's folder.
+    if !folder.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+        return;
+    }
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_of_run = entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
-        if is_of_run {
+        let (found, name) = (entry.file_name(), name.as_encoded_bytes());
+        let found = found.as_encoded_bytes();
+        // One that is being written begins with a dot.
+        if found.strip_prefix(b".").unwrap_or(found).starts_with(name) {
             let _ = std::fs::remove_file(entry.path());
         }
     }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::{Device, Tensor};
 
+use crate::data::files;
 use crate::error::{Error, Result};
+use crate::whole_file::write_whole;
 
 /// Keys of the file's metadata.
 const FORMAT: &str = "glisten.format";
@@ -52,22 +54,7 @@ pub(super) fn write(
     let bytes = safetensors::serialize(views, &Some(metadata)).map_err(|error| invalid(error.to_string()));
     let bytes = bytes.map_err(Error::io(path, "writing"))?;
 
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(Error::io(folder, "creating the folder"))?;
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = Path::new(&part);
-    let written = File::create(part).and_then(|mut file| {
-        file.write_all(&bytes)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| fs::rename(part, path));
-    if renamed.is_err() {
-        let _ = fs::remove_file(part);
-    }
-    renamed.map_err(Error::io(path, "writing"))?;
-    // The name is on the disk when the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "writing"))
+    write_whole(path, |file| file.write_all(&bytes).map_err(Error::io(path, "writing"))).map(drop)
 }
 
 /// Reads what [`write`] wrote, onto the CPU.
@@ -75,7 +62,19 @@ pub(super) fn write(
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is damaged, or not of this format.
 pub(super) fn read<M: DeserializeOwned>(path: &Path, format: &Format) -> Result<(M, Tensors)> {
-    let bytes = crate::data::files::read(path)?;
+    read_from(&files::open(path)?.0, path, format)
+}
+
+/// As [`read`], from the file at `path`, which has been opened.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_from<M: DeserializeOwned>(
+    file: &File,
+    path: &Path,
+    format: &Format,
+) -> Result<(M, Tensors)> {
+    let bytes = files::read_opened(file, path)?;
     let bad = |found: String| Error::bad_file(path, format.name, found);
     let damaged = |error: safetensors::SafeTensorError| bad(format!("no whole safetensors file ({error:?})"));
     let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;

@@ -62,9 +62,9 @@ fn pointing_at(text: &str, offset: usize, expected: &str) -> Error {
     };
     let position = text[..offset].chars().count() + 1;
     let got = format!(
-        "{got} at character {position}\n    {line}\n    {caret:>width$}",
-        caret = '^',
-        width = before + 1
+        "{got} at character {position}\n    {line}\n    {space}^",
+        // A width in a format may be 65,535 at most, and a text longer.
+        space = " ".repeat(before)
     );
     Error::argument("search", expected, got)
 }

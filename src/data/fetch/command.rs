@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::interrupt;
+use crate::{interrupt, program};
 
 /// Why a way to the data did not lead there.
 pub(super) enum Failure {
@@ -38,14 +38,9 @@ pub(super) struct Programs<'a> {
 }
 
 impl Programs<'_> {
-    fn find(self, program: &str) -> Result<PathBuf, Failure> {
-        let runs = |path: &PathBuf| {
-            path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-        };
-        std::env::split_paths(self.search_path)
-            .map(|folder| folder.join(program))
-            .find(runs)
-            .ok_or_else(|| Failure::Reason(format!("{program} is not installed (not found on PATH)")))
+    fn find(self, name: &str) -> Result<PathBuf, Failure> {
+        program::find_in(name, self.search_path)
+            .ok_or_else(|| Failure::Reason(format!("{name} is not installed (not found on PATH)")))
     }
 
     /// Whether a program of that name is there.

@@ -297,7 +297,7 @@ impl Client {
         let (request, n_bytes) = match content {
             Content::Bytes(bytes) => (request.body(bytes.clone()), bytes.len() as u64),
             Content::File(path) => {
-                let file = std::fs::File::open(path).map_err(Error::io(path, "opening"))?;
+                let file = crate::track::open_kept(path)?;
                 let n_bytes = file.metadata().map_err(Error::io(path, "opening"))?.len();
                 (request.header(CONTENT_LENGTH, n_bytes).body(tokio::fs::File::from_std(file)), n_bytes)
             }
