@@ -550,9 +550,11 @@ char* glisten_clear_gradients(const Tensor* const* parameters, int64_t n) {
 char* glisten_autocast(bool on, bool cuda, bool* before) {
   return glisten::caught([&] {
     const auto device = cuda ? at::kCUDA : at::kCPU;
+    // First, since it may throw: then nothing has been switched.
+    const bool by_libtorch = cuda || glisten::cpu_multiplies_bf16();
     *before = cuda ? at::autocast::is_autocast_enabled(device) : glisten::stores_bf16;
     if (!cuda) glisten::stores_bf16 = on;
-    if (cuda || glisten::cpu_multiplies_bf16()) {
+    if (by_libtorch) {
       if (on) at::autocast::set_autocast_dtype(device, at::kBFloat16);
       at::autocast::set_autocast_enabled(device, on);
       // Copies of weights are good for one step.
