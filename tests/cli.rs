@@ -42,15 +42,43 @@ fn help_of_every_command_has_an_example() {
 }
 
 #[test]
+fn a_path_that_the_processor_lacks_is_an_error_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = "GLISTEN_CPU: expected a path that this processor has (generic";
+    for arguments in
+        [&["train", "fashion-mnist"][..], &["sweep", "none.toml"], &["predict", "none.safetensors", "mnist"]]
+    {
+        for name in ["avx1024", "AVX2", "avx512-bf16-amx"] {
+            let command = &mut glisten();
+            let (text, errors, code) =
+                run(command.args(arguments).env("GLISTEN_CPU", name).current_dir(folder.path()));
+            assert_eq!(code, Some(1), "{text}{errors}");
+            assert!(errors.contains(expected) && errors.contains(&format!("got '{name}'")), "{errors}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
+    let (text, errors, code) = run(glisten().arg("doctor").env("GLISTEN_CPU", "avx1024"));
+    assert_eq!(code, Some(1), "{text}{errors}");
+    assert!(text.contains(expected) && text.contains("!! cpu"), "{text}");
+    // What does not compute does not ask.
+    let (text, errors, code) = run(glisten().args(["runs", "--help"]).env("GLISTEN_CPU", "avx1024"));
+    assert_eq!(code, Some(0), "{text}{errors}");
+}
+
+#[test]
 fn doctor_says_what_there_is() {
     let (text, errors, _) = run(glisten().arg("doctor"));
     let header =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".libtorch/source.json")).unwrap();
     let source: serde_json::Value = serde_json::from_str(&header).unwrap();
     let (version, folder) = (source["version"].as_str().unwrap(), source["source"].as_str().unwrap());
-    for what in ["libtorch", version, folder, "device", "threads", "rustc", "bundle", "data"] {
+    let path = format!("{} instructions", glisten::ops::cpu_path().unwrap());
+    for what in ["libtorch", version, folder, "device", &path, "threads", "rustc", "bundle", "data"] {
         assert!(text.contains(what), "{text}{errors}");
     }
+    // The least path is there on every machine.
+    let (text, _, _) = run(glisten().arg("doctor").env("GLISTEN_CPU", "generic"));
+    assert!(text.contains("ok cpu        generic instructions"), "{text}");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bundle.json"), r#"{"rustc": "rustc 1.0.0 (long ago)"}"#).unwrap();
     let (text, _, code) = run(glisten().arg("doctor").env("GLISTEN_BUNDLE", folder.path()));

@@ -480,3 +480,26 @@ fn interrupt(child: &Child) {
     // SAFETY: a signal to a child that has not been waited for yet.
     assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
 }
+
+/// What the clocks of the reader's place skip, as they do in Cairo after midnight, is a time all the same.
+#[test]
+fn a_time_that_clocks_skip_is_when_they_go_on() {
+    // Summer time begins on the last Friday of April, at midnight.
+    let cairo = "EET-2EEST,M4.5.5/0,M10.5.4/24";
+    for since in ["2026-04-24", "2026-04-24 00:30", "2026-04-24T00:59:59", "2026-04-25", "2026-10-29 23:30"] {
+        for zone in [cairo, "UTC", "<+0545>-5:45"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut logs = glisten();
+            let output = logs
+                .args(["logs", "none", "--since", since])
+                .env("TZ", zone)
+                .current_dir(folder.path())
+                .output();
+            let errors = String::from_utf8(output.unwrap().stderr).unwrap();
+            assert!(
+                errors.contains("no store there") && !errors.contains("expected"),
+                "{since} {zone}: {errors}"
+            );
+        }
+    }
+}

@@ -162,10 +162,19 @@ fn since(text: &str) -> Result<DateTime<Local>, String> {
     ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(&whole, form).ok())
-        .and_then(|time| Local.from_local_datetime(&time).earliest())
+        .and_then(here)
         .ok_or_else(|| {
             "expected a time ago, as 90s, 10m, 2h or 1d, or a date and time, as 2026-01-31 14:05".to_owned()
         })
+}
+
+/// When clocks of the reader's place show `time`: the first time, where they show it twice. What they skip, as half past midnight in Cairo on
+/// a day in April, is when they go on, to the minute.
+fn here(time: NaiveDateTime) -> Option<DateTime<Local>> {
+    (0..=180).find_map(|minutes| {
+        let later = time.checked_add_signed(TimeDelta::minutes(minutes))?;
+        Local.from_local_datetime(&later).earliest()
+    })
 }
 
 #[cfg(test)]

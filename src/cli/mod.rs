@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use glisten::data::{self, FetchOptions};
 use glisten::track::Store;
-use glisten::{device, interrupt};
+use glisten::{device, interrupt, ops};
 
 /// How much of your data do you need to train on, and what does it cost in accuracy?
 #[derive(Parser)]
@@ -139,6 +139,12 @@ pub(crate) fn main() -> ExitCode {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     if computes {
         device::open_cuda();
+        // Before anything is opened or made. The doctor says it among the rest.
+        if !matches!(arguments.command, Command::Doctor(_))
+            && let Err(error) = ops::cpu_path()
+        {
+            return failed(&error.into());
+        }
     }
     stop_on_ctrl_c();
     progress::install();
@@ -158,12 +164,14 @@ pub(crate) fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) => {
-            print::error(&error);
-            let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
-            ExitCode::from(if stopped { 130 } else { 1 })
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    print::error(error);
+    let stopped = matches!(error.downcast_ref(), Some(glisten::Error::Interrupted(_)));
+    ExitCode::from(if stopped { 130 } else { 1 })
 }
 
 fn fetch(name: &str, from: Option<PathBuf>, offline: bool) -> anyhow::Result<ExitCode> {

@@ -20,7 +20,7 @@ pub enum CpuPath {
     Avx2,
     /// AVX-512 (F, BW, VL, DQ): vectors of 16 floats.
     Avx512,
-    /// AVX-512 with products of bf16: in bf16, convolutions and products are libtorch's own.
+    /// AVX-512 with products of bf16: in bf16, products of matrices are libtorch's own, and convolutions too where there is AMX.
     Avx512Bf16,
 }
 

@@ -1,4 +1,15 @@
 //! Tensor operations that libtorch lacks, or has only as several passes over memory.
+//!
+//! On a CPU each has an arithmetic of its own (`native/`), compiled once for each instruction set. The best one that the processor
+//! has is taken, or the one that the environment variable `GLISTEN_CPU` ([`CPU_PATH_VARIABLE`]) names: `generic`, `avx2`, `avx512` or
+//! `avx512-bf16`. It also holds for what subset selection computes (`generic` there is without AVX2), and not for libtorch's own
+//! operators, for which `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA` are. A name that is unknown, or that the processor lacks, is an
+//! error of whatever would compute: of trainings, loaders and loaded models before they begin, of `glisten train`, `sweep` and `predict` before a
+//! file is opened, and of `glisten doctor`, which shows the path in use.
+//!
+//! Errors of rounding are those of libtorch's own operators in fp32, measured against double precision, but for what an algorithm
+//! explains: Winograd's convolutions amplify them, about five times for one sum of products, while sums in short runs make them smaller again
+//! (`tests/operators.rs` has the arithmetic, and holds every path to it).
 
 mod cpu;
 mod ffi;

@@ -18,6 +18,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::Model;
+use crate::ops;
 
 /// Images of a pass that only reads: large enough to keep the hardware busy, small enough for the CPU's caches.
 const EVALUATION_BATCH: i64 = 500;
@@ -365,8 +366,10 @@ impl Select {
     /// A loader over `train` that chooses by `validation`, for a training loop of one's own: [`Epoch::observe`] shows one.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a fraction outside (0, 1], an empty training set, or GLISTER without validation samples.
+    /// [`Error::Argument`] for a fraction outside (0, 1], an empty training set, GLISTER without validation samples, or
+    /// instructions that the processor lacks ([`ops::CPU_PATH_VARIABLE`]).
     pub fn loader(&self, train: &Examples, validation: &Examples) -> Result<Loader> {
+        ops::cpu_path()?;
         Loader::new(*self, train, validation)
     }
 }

@@ -14,6 +14,7 @@ use crate::data::{
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::model::{Architecture, Model};
+use crate::ops;
 use crate::track::Run;
 
 /// What came of a training. The full series of its metrics is in the store.
@@ -236,7 +237,8 @@ impl TrainedModel {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read; [`Error::BadFile`] if it is damaged or no saved model, or does not fit its
-    /// architecture; [`Error::NotFound`] for an architecture of one's own: see [`TrainedModel::load_with`].
+    /// architecture; [`Error::NotFound`] for an architecture of one's own: see [`TrainedModel::load_with`];
+    /// [`Error::Argument`] if [`ops::CPU_PATH_VARIABLE`] names instructions that the processor lacks.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self> {
         let path = path.as_ref();
         let (manifest, tensors) = Manifest::read(path)?;
@@ -282,6 +284,7 @@ impl TrainedModel {
         architecture: &dyn Architecture,
         device: Device,
     ) -> Result<Self> {
+        ops::cpu_path()?;
         let [Some(mean), Some(inverse)] = NORMALIZATION.map(|name| tensors.remove(name)) else {
             return Err(Error::bad_file(path, "the normalisation of its inputs", "none"));
         };

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::folders::Folders;
-use crate::plan::Step;
+use crate::plan::{Part, Step};
 use crate::process::{self, Guarded};
 use crate::say;
 
@@ -40,11 +40,12 @@ pub(crate) fn step(folders: &Folders) -> Result<Option<Step>> {
         return Ok(None);
     }
     let deps = folders.cargo_target()?.join("release/deps");
-    Ok(Some(if has_polars(&deps) {
+    let step = if has_polars(&deps) {
         Step::per_core("build Glisten (its dependencies are built)", 300.0, 4)
     } else {
         Step::per_core("build Glisten and its dependencies (Polars is most of it)", 2400.0, 16)
-    }))
+    };
+    Ok(Some(step.of(Part::Build)))
 }
 
 /// Whether the heaviest dependency has been built.

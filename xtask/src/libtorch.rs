@@ -14,7 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::folders::{self, Folders};
-use crate::plan::Step;
+use crate::plan::{Part, Step};
 use crate::{process, say};
 
 /// The version that goes with `tch` 0.24.0.
@@ -105,15 +105,22 @@ impl Plan {
             steps.push(match self.origin {
                 Origin::CudaWheels => {
                     Step::new("libtorch 2.11.0 with CUDA: download 3 GB, 5 GB on disk", 480.0)
+                        .of(Part::Libtorch)
                 }
-                _ => Step::new("libtorch 2.11.0 for the CPU: download 540 MB, 500 MB on disk", 60.0),
+                _ => Step::new("libtorch 2.11.0 for the CPU: download 540 MB, 500 MB on disk", 60.0)
+                    .of(Part::Libtorch),
             });
         }
         if !overlay::is_complete(&overlay::folder_for(folders, &self.root)) {
-            steps.push(Step::per_core("torch-sys's C++ shim and Glisten's operators: compile", 390.0, 2));
+            steps.push(
+                Step::per_core("torch-sys's C++ shim and Glisten's operators: compile", 390.0, 2)
+                    .of(Part::Libtorch),
+            );
         }
         if steps.is_empty() {
-            steps.push(Step::new(format!("link .libtorch to {}", self.root.display()), 0.0));
+            steps.push(
+                Step::new(format!("link .libtorch to {}", self.root.display()), 0.0).of(Part::Libtorch),
+            );
         }
         steps
     }

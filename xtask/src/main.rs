@@ -20,6 +20,7 @@ mod say;
 mod setup;
 mod study;
 mod test;
+mod test_environment;
 #[cfg(test)]
 mod tests;
 mod watchdog;

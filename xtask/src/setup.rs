@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::build::Artifact;
 use crate::folders::{self, Folders};
-use crate::plan::{self, Step};
+use crate::plan::{self, Part, Plan, Step};
 use crate::{build, bundle, libtorch, preflight, process, python, say};
 
 /// What the set-up has made.
@@ -15,6 +16,8 @@ pub(crate) struct Ready {
     pub(crate) bundle: PathBuf,
     /// The environment's Python.
     pub(crate) python: PathBuf,
+    /// What was announced, as far as it has come.
+    pub(crate) plan: Plan,
 }
 
 /// `cargo xtask libtorch`.
@@ -23,7 +26,7 @@ pub(crate) struct Ready {
 /// See [`libtorch::Plan::carry_out`].
 pub(crate) fn libtorch_only(folders: &Folders) -> Result<()> {
     let Some(plan) = libtorch::plan(folders)? else { return Ok(()) };
-    plan::announce(&plan.steps(folders));
+    plan::announce(plan.steps(folders));
     preflight::check_tools()?;
     preflight::check_disk(&folders.cache, plan.disk_bytes(), "libtorch")?;
     plan.carry_out(folders)
@@ -34,11 +37,8 @@ pub(crate) fn libtorch_only(folders: &Folders) -> Result<()> {
 /// # Errors
 /// If a step fails.
 pub(crate) fn up_to_programs(folders: &Folders, then: Vec<Step>) -> Result<()> {
-    announce_and_check(folders, Wanted::Programs, then)?;
-    if let Some(plan) = libtorch::plan(folders)? {
-        plan.carry_out(folders)?;
-    }
-    build::build(folders).map(|_| ())
+    let mut plan = announce_and_check(folders, Wanted::Programs, then)?;
+    make_programs(folders, &mut plan).map(|_| ())
 }
 
 /// `cargo xtask bundle`: libtorch, the build, the bundle.
@@ -46,8 +46,8 @@ pub(crate) fn up_to_programs(folders: &Folders, then: Vec<Step>) -> Result<()> {
 /// # Errors
 /// If a step fails.
 pub(crate) fn up_to_bundle(folders: &Folders) -> Result<()> {
-    announce_and_check(folders, Wanted::Bundle, Vec::new())?;
-    let bundle = make_bundle(folders)?;
+    let mut plan = announce_and_check(folders, Wanted::Bundle, Vec::new())?;
+    let bundle = make_bundle(folders, &mut plan)?;
     say::note(&format!("bundle: {}", bundle.display()));
     Ok(())
 }
@@ -59,15 +59,18 @@ pub(crate) fn up_to_bundle(folders: &Folders) -> Result<()> {
 /// If a step fails.
 pub(crate) fn whole(folders: &Folders, then: Vec<Step>) -> Result<Ready> {
     let start = Instant::now();
-    announce_and_check(folders, Wanted::All, then)?;
-    let bundle = make_bundle(folders)?;
+    let mut plan = announce_and_check(folders, Wanted::All, then)?;
+    let bundle = make_bundle(folders, &mut plan)?;
     let _lock = folders::lock(&folders.target)?;
-    let python = python::provide(folders)?;
-    let mut install = std::process::Command::new(folders.program("glisten-kernel")?);
-    install.args(["install", "--name", "glisten", "--prefix"]).arg(python::folder(folders));
-    process::output(install.arg("--bundle").arg(bundle::link(folders)))?;
+    let python = plan.run(Part::Python, || {
+        let python = python::provide(folders)?;
+        let mut install = std::process::Command::new(folders.program("glisten-kernel")?);
+        install.args(["install", "--name", "glisten", "--prefix"]).arg(python::folder(folders));
+        process::output(install.arg("--bundle").arg(bundle::link(folders)))?;
+        Ok(python)
+    })?;
     say::note(&format!("set-up: {}", say::duration(start.elapsed())));
-    Ok(Ready { bundle, python })
+    Ok(Ready { bundle, python, plan })
 }
 
 /// How much of the set-up a command needs; each takes in those before it.
@@ -78,17 +81,21 @@ enum Wanted {
     All,
 }
 
-fn make_bundle(folders: &Folders) -> Result<PathBuf> {
-    if let Some(plan) = libtorch::plan(folders)? {
-        plan.carry_out(folders)?;
+fn make_programs(folders: &Folders, plan: &mut Plan) -> Result<Vec<Artifact>> {
+    if let Some(libtorch) = libtorch::plan(folders)? {
+        plan.run(Part::Libtorch, || libtorch.carry_out(folders))?;
     }
-    let artifacts = build::build(folders)?;
+    plan.run(Part::Build, || build::build(folders))
+}
+
+fn make_bundle(folders: &Folders, plan: &mut Plan) -> Result<PathBuf> {
+    let artifacts = make_programs(folders, plan)?;
     let _lock = folders::lock(&folders.target)?;
-    bundle::provide(folders, &artifacts)
+    plan.run(Part::Bundle, || bundle::provide(folders, &artifacts))
 }
 
 /// Says what is missing and how long it takes, and checks that this machine can do it. Quick if nothing is missing.
-fn announce_and_check(folders: &Folders, wanted: Wanted, then: Vec<Step>) -> Result<()> {
+fn announce_and_check(folders: &Folders, wanted: Wanted, then: Vec<Step>) -> Result<Plan> {
     let mut steps = Vec::new();
     let libtorch = libtorch::plan(folders)?;
     if let Some(plan) = &libtorch {
@@ -98,14 +105,16 @@ fn announce_and_check(folders: &Folders, wanted: Wanted, then: Vec<Step>) -> Res
     let build_bytes = if build.is_some() { 12_000_000_000 } else { 1_000_000_000 };
     steps.extend(build);
     if wanted >= Wanted::Bundle && !bundle::exists(folders) {
-        steps.push(Step::new("link the notebook bundle", 40.0));
+        steps.push(Step::per_core("link the notebook bundle", 40.0, 1).of(Part::Bundle));
     }
     if wanted == Wanted::All && !python::is_complete(folders) {
-        steps.push(Step::new("a private Python environment with JupyterLab: download 60 MB", 60.0));
+        steps.push(
+            Step::new("a private Python environment with JupyterLab: download 60 MB", 60.0).of(Part::Python),
+        );
     }
     let sets_up = !steps.is_empty();
     steps.extend(then);
-    plan::announce(&steps);
+    let plan = plan::announce(steps);
     if sets_up {
         preflight::check_tools()?;
         if let Some(plan) = &libtorch {
@@ -113,5 +122,5 @@ fn announce_and_check(folders: &Folders, wanted: Wanted, then: Vec<Step>) -> Res
         }
         preflight::check_disk(folders.cargo_target()?, build_bytes, "the build")?;
     }
-    Ok(())
+    Ok(plan)
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: what is missing of the set-up, then every check and test, and closing lines that leave nothing out.
 //!
 //! A test that cannot run here (no browser, say) appends a line `NAME: reason` to the file that `GLISTEN_SKIPPED` names and
-//! returns; it is then counted as skipped.
+//! returns; it is then counted as skipped. What the user has set for themselves is kept from the tests (see
+//! `test_environment.rs`), but for `GLISTEN_CPU`, which names the processor's path that they run on.
 
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal};
@@ -14,7 +15,7 @@ use crate::folders::Folders;
 use crate::plan::Step;
 use crate::process::{self, Guarded};
 use crate::setup::Ready;
-use crate::{ci, python, say, setup};
+use crate::{ci, python, say, setup, test_environment};
 
 /// Numbers of tests.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(crate) fn run(folders: &Folders, full: bool, filter: &[String]) -> Result<()
     }
 
     say::step("tests");
+    test_environment::fix_umask();
     let skip_log = folders.target.join("skipped.txt");
     fs::write(&skip_log, "").with_context(|| format!("cannot write {}", skip_log.display()))?;
     let browser_found = browser.as_deref().ok();
@@ -128,6 +130,7 @@ struct Environment<'a> {
 impl Environment<'_> {
     fn cargo(&self) -> Result<Command> {
         let mut cargo = self.folders.cargo()?;
+        test_environment::fix(&mut cargo, &self.folders.target.join("test-jupyter"));
         cargo.env("GLISTEN_BUNDLE", &self.ready.bundle);
         cargo.env("GLISTEN_KERNEL", self.folders.program("glisten-kernel")?);
         cargo.env("GLISTEN_TEST_PYTHON", &self.ready.python);

@@ -7,6 +7,9 @@ namespace glisten {
 namespace GLISTEN_ISA {
 namespace {
 
+// As RUN, of rows in a chunk.
+constexpr int64_t ROW_RUN = 16;
+
 template <typename T>
 void norm_moments_of(const Norm& n, const T* x, float* moments, int64_t from, int64_t to) {
   const int64_t channels = n.channels;
@@ -19,12 +22,19 @@ void norm_moments_of(const Norm& n, const T* x, float* moments, int64_t from, in
       const T* column = x + ch;
       const Vec c0 = load(column + first * channels), c1 = load(column + first * channels + other);
       Vec s0{}, s1{}, q0{}, q1{};
-      for (int64_t r = first; r < last; r++) {
-        const Vec d0 = load(column + r * channels) - c0, d1 = load(column + r * channels + other) - c1;
-        s0 += d0;
-        s1 += d1;
-        q0 += d0 * d0;
-        q1 += d1 * d1;
+      for (int64_t begin = first; begin < last; begin += ROW_RUN) {
+        Vec rs0{}, rs1{}, rq0{}, rq1{};
+        for (int64_t r = begin; r < std::min(last, begin + ROW_RUN); r++) {
+          const Vec d0 = load(column + r * channels) - c0, d1 = load(column + r * channels + other) - c1;
+          rs0 += d0;
+          rs1 += d1;
+          rq0 += d0 * d0;
+          rq1 += d1 * d1;
+        }
+        s0 += rs0;
+        s1 += rs1;
+        q0 += rq0;
+        q1 += rq1;
       }
       store(out + ch, c0);
       store(out + channels + ch, s0);
@@ -63,12 +73,17 @@ void norm_gradient_sums_of(const Norm& n, const T* x, const T* y, const T* dy, c
     for (int64_t ch = 0; ch < channels; ch += W) {
       const Vec m = load(mean + ch);
       Vec s{}, p{};
-      for (int64_t r = first; r < last; r++) {
-        const int64_t at = r * channels + ch;
-        Vec dz = load(dy + at);
-        if (y) dz = load(y + at) > 0.0f ? dz : Vec{};
-        s += dz;
-        p += dz * (load(x + at) - m);
+      for (int64_t begin = first; begin < last; begin += ROW_RUN) {
+        Vec rs{}, rp{};
+        for (int64_t r = begin; r < std::min(last, begin + ROW_RUN); r++) {
+          const int64_t at = r * channels + ch;
+          Vec dz = load(dy + at);
+          if (y) dz = load(y + at) > 0.0f ? dz : Vec{};
+          rs += dz;
+          rp += dz * (load(x + at) - m);
+        }
+        s += rs;
+        p += rp;
       }
       store(out + ch, s);
       store(out + channels + ch, p);

@@ -17,6 +17,10 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -75,6 +79,29 @@ const Kernels& kernels() {
 
 // Whether the CPU multiplies bf16 itself. Where it does not, libtorch's operators on bf16 are slower by tens of times.
 bool cpu_multiplies_bf16() { return path() == Path::avx512_bf16; }
+
+// Whether the CPU has AMX for bf16 (leaf 7 of CPUID), and the system keeps its tiles (XCR0).
+bool has_amx() {
+#if defined(__x86_64__)
+  unsigned a, b, c, d;
+  const bool saves = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) != 0;
+  const bool has = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) != 0 && (d >> 24 & 1) != 0;
+  if (!saves || !has) return false;
+  unsigned low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low >> 17 & 3) == 3;
+#else
+  return false;
+#endif
+}
+
+// Whether libtorch's convolutions in bf16 are faster than those here, which store bf16 and multiply fp32. With AMX, whose products of
+// tiles are many times as fast, they are. AVX-512's products of pairs are twice as fast as fp32's at best (on Intel's cores they
+// are no faster), while Winograd's algorithm has a quarter of the products; and it adds up in fp32.
+bool convolves_bf16_by_libtorch() {
+  static const bool amx = has_amx();
+  return cpu_multiplies_bf16() && amx;
+}
 
 // In a step of bf16 on a CPU: activations are stored so.
 thread_local bool stores_bf16 = false;
@@ -247,13 +274,14 @@ struct ConvFunction : Function<ConvFunction> {
 
 Tensor conv2d(const Tensor& inputs, const Tensor& weight, int64_t stride, int64_t padding, bool fused) {
   const bool half = inputs.device().is_cpu() && stores_bf16;
-  if (half && cpu_multiplies_bf16()) return at::conv2d(inputs, weight, {}, stride, padding);
+  if (half && convolves_bf16_by_libtorch()) return at::conv2d(inputs, weight, {}, stride, padding);
   const bool is_3x3 = fused && fits_conv3x3(inputs, weight, stride, padding);
   if (is_3x3 || (fused && fits_conv(inputs, weight, stride, padding))) {
     const Tensor x = half ? inputs.to(at::kBFloat16) : inputs;
     return is_3x3 ? Conv3x3Function::apply(x, weight) : ConvFunction::apply(x, weight, stride, padding);
   }
-  if (!half) return at::conv2d(inputs, weight, {}, stride, padding);
+  // Where the CPU multiplies bf16, autocast does here what has to be done.
+  if (!half || cpu_multiplies_bf16()) return at::conv2d(inputs, weight, {}, stride, padding);
   return at::conv2d(inputs.to(at::kFloat), weight, {}, stride, padding).to(at::kBFloat16);
 }
 
@@ -550,9 +578,11 @@ char* glisten_clear_gradients(const Tensor* const* parameters, int64_t n) {
 char* glisten_autocast(bool on, bool cuda, bool* before) {
   return glisten::caught([&] {
     const auto device = cuda ? at::kCUDA : at::kCPU;
+    // First, since it may throw: then nothing has been switched.
+    const bool by_libtorch = cuda || glisten::cpu_multiplies_bf16();
     *before = cuda ? at::autocast::is_autocast_enabled(device) : glisten::stores_bf16;
     if (!cuda) glisten::stores_bf16 = on;
-    if (cuda || glisten::cpu_multiplies_bf16()) {
+    if (by_libtorch) {
       if (on) at::autocast::set_autocast_dtype(device, at::kBFloat16);
       at::autocast::set_autocast_enabled(device, on);
       // Copies of weights are good for one step.

@@ -67,33 +67,44 @@ float* scratch(size_t floats) {
   return aligned;
 }
 
+// So many terms are added up in registers, then the sums of such runs: rounding errors grow with the root of the run's length
+// and of the number of runs, not with that of the whole depth, which is thousands.
+constexpr int64_t RUN = 64;
+
 // c[MR][NR] (+)= a[MR][depth] * b[depth][NR].
 template <bool ADD>
 INLINE void product(int64_t depth, const float* a, int64_t a_row, int64_t a_depth, const float* b, int64_t b_depth, float* c,
                     int64_t c_row) {
-  Vec sum[MR][2];
+  bool add = ADD;
+  for (int64_t from = 0; from < depth; from += RUN) {
+    const int64_t to = std::min(depth, from + RUN);
+    Vec sum[MR][2];
 #pragma GCC unroll 12
-  for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = Vec{};
-  for (int64_t p = 0; p < depth; p++) {
-    Vec b0 = load(b), b1 = load(b + W);
+    for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = Vec{};
+    for (int64_t p = from; p < to; p++) {
+      Vec b0 = load(b), b1 = load(b + W);
+#pragma GCC unroll 12
+      for (int i = 0; i < MR; i++) {
+        Vec ai = splat(a[i * a_row]);
+        sum[i][0] += ai * b0;
+        sum[i][1] += ai * b1;
+      }
+      a += a_depth;
+      b += b_depth;
+    }
+    if (add) {
+#pragma GCC unroll 12
+      for (int i = 0; i < MR; i++) {
+        sum[i][0] += load(c + i * c_row);
+        sum[i][1] += load(c + i * c_row + W);
+      }
+    }
 #pragma GCC unroll 12
     for (int i = 0; i < MR; i++) {
-      Vec ai = splat(a[i * a_row]);
-      sum[i][0] += ai * b0;
-      sum[i][1] += ai * b1;
+      store(c + i * c_row, sum[i][0]);
+      store(c + i * c_row + W, sum[i][1]);
     }
-    a += a_depth;
-    b += b_depth;
-  }
-#pragma GCC unroll 12
-  for (int i = 0; i < MR; i++) {
-    float* row = c + i * c_row;
-    if (ADD) {
-      sum[i][0] += load(row);
-      sum[i][1] += load(row + W);
-    }
-    store(row, sum[i][0]);
-    store(row + W, sum[i][1]);
+    add = true;
   }
 }
 

@@ -7,17 +7,30 @@ namespace glisten {
 namespace GLISTEN_ISA {
 namespace {
 
+// The polynomials of the algorithm (Toom and Cook's) are taken at 0, +-P, +-Q and infinity. With 1 and 2 for P and Q, as in the
+// paper, products of very different sizes cancel one another, and the result has three times the rounding errors of these
+// (as many as oneDNN's): Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural
+// networks", ACM TOMS 2020. Their powers and products are exact in fp32; only the fractions of G are rounded.
+constexpr double P = 5.0 / 8, Q = 3.0 / 2;
+constexpr float P1 = P, P2 = P * P, P3 = P * P * P, Q1 = Q, Q2 = Q * Q, Q3 = Q * Q * Q;
+constexpr float SUM = P * P + Q * Q, PRODUCT = P * P * Q * Q;
+// Denominators of Lagrange's polynomials at 0, +-P and +-Q.
+constexpr double AT_0 = P * P * Q * Q, AT_P = 2 * P * P * (P * P - Q * Q), AT_Q = 2 * Q * Q * (Q * Q - P * P);
+constexpr float G_0 = 1 / AT_0;
+constexpr float G_P0 = 1 / AT_P, G_P1 = P / AT_P, G_P2 = P * P / AT_P;
+constexpr float G_Q0 = 1 / AT_Q, G_Q1 = Q / AT_Q, G_Q2 = Q * Q / AT_Q;
+
 // B^T d, of six values.
 INLINE void input_transform(const Vec* d, int step, Vec* out, int out_step) {
   Vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
-  Vec even = d4 - 4.0f * d2, odd = d3 - 4.0f * d1;
-  Vec even2 = d4 - d2, odd2 = 2.0f * (d3 - d1);
-  out[0] = 4.0f * d0 - 5.0f * d2 + d4;
+  Vec even = d4 - Q2 * d2, odd = P1 * (d3 - Q2 * d1);
+  Vec even2 = d4 - P2 * d2, odd2 = Q1 * (d3 - P2 * d1);
+  out[0] = PRODUCT * d0 - SUM * d2 + d4;
   out[out_step] = even + odd;
   out[2 * out_step] = even - odd;
   out[3 * out_step] = even2 + odd2;
   out[4 * out_step] = even2 - odd2;
-  out[5 * out_step] = 4.0f * d1 - 5.0f * d3 + d5;
+  out[5 * out_step] = PRODUCT * d1 - SUM * d3 + d5;
 }
 
 // A^T m, of six values to four.
@@ -25,15 +38,15 @@ INLINE void output_transform(const Vec* m, int step, Vec* out, int out_step) {
   Vec m1 = m[step], m2 = m[2 * step], m3 = m[3 * step], m4 = m[4 * step];
   Vec s = m1 + m2, t = m1 - m2, u = m3 + m4, v = m3 - m4;
   out[0] = m[0] + s + u;
-  out[out_step] = t + 2.0f * v;
-  out[2 * out_step] = s + 4.0f * u;
-  out[3 * out_step] = t + 8.0f * v + m[5 * step];
+  out[out_step] = P1 * t + Q1 * v;
+  out[2 * out_step] = P2 * s + Q2 * u;
+  out[3 * out_step] = P3 * t + Q3 * v + m[5 * step];
 }
 
 // A y, of four values to six: the transpose of the above.
 INLINE void output_gradient(const Vec* y, int step, Vec* out, int out_step) {
   Vec y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
-  Vec s = y0 + y2, t = y1 + y3, u = y0 + 4.0f * y2, v = 2.0f * y1 + 8.0f * y3;
+  Vec s = y0 + P2 * y2, t = P1 * y1 + P3 * y3, u = y0 + Q2 * y2, v = Q1 * y1 + Q3 * y3;
   out[0] = y0;
   out[out_step] = s + t;
   out[2 * out_step] = s - t;
@@ -45,11 +58,11 @@ INLINE void output_gradient(const Vec* y, int step, Vec* out, int out_step) {
 // G g, of three values to six.
 INLINE void weight_transform(const Vec* g, int step, Vec* out, int out_step) {
   Vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
-  Vec s = (g0 + g2) * (-1.0f / 6), t = g1 * (1.0f / 6);
-  Vec u = g0 * (1.0f / 24) + g2 * (1.0f / 6), v = g1 * (1.0f / 12);
-  out[0] = g0 * 0.25f;
-  out[out_step] = s - t;
-  out[2 * out_step] = s + t;
+  Vec s = g0 * G_P0 + g2 * G_P2, t = g1 * G_P1;
+  Vec u = g0 * G_Q0 + g2 * G_Q2, v = g1 * G_Q1;
+  out[0] = g0 * G_0;
+  out[out_step] = s + t;
+  out[2 * out_step] = s - t;
   out[3 * out_step] = u + v;
   out[4 * out_step] = u - v;
   out[5 * out_step] = g2;
@@ -58,10 +71,10 @@ INLINE void weight_transform(const Vec* g, int step, Vec* out, int out_step) {
 // G^T m, of six values to three.
 INLINE void weight_gradient(const Vec* m, int step, Vec* out, int out_step) {
   Vec m1 = m[step], m2 = m[2 * step], m3 = m[3 * step], m4 = m[4 * step];
-  Vec s = m1 + m2, t = m2 - m1, u = m3 + m4, v = m3 - m4;
-  out[0] = m[0] * 0.25f - s * (1.0f / 6) + u * (1.0f / 24);
-  out[out_step] = t * (1.0f / 6) + v * (1.0f / 12);
-  out[2 * out_step] = (u - s) * (1.0f / 6) + m[5 * step];
+  Vec s = m1 + m2, t = m1 - m2, u = m3 + m4, v = m3 - m4;
+  out[0] = m[0] * G_0 + s * G_P0 + u * G_Q0;
+  out[out_step] = t * G_P1 + v * G_Q1;
+  out[2 * out_step] = s * G_P2 + u * G_Q2 + m[5 * step];
 }
 
 void spectrum(const Conv3x3& c, const float* weight, bool rotated, float* out, int64_t from, int64_t to) {

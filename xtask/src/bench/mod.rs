@@ -6,6 +6,7 @@
 
 mod evcxr;
 mod kernel;
+mod load;
 mod report;
 mod row;
 pub(crate) mod selection;
@@ -24,6 +25,7 @@ use anyhow::{Context, Result, bail};
 use crate::folders::{self, Folders};
 use crate::{process, python, say};
 
+pub(crate) use load::Load;
 pub(crate) use row::{Row, Unit};
 
 /// What can be measured.
@@ -77,42 +79,38 @@ impl Bench {
     }
 }
 
-/// Measures, prints the table and writes `target/bench/NAME.json` (`NAME-quick.json` for a quick run).
+/// Measures, prints the table and writes `target/bench/NAME.json` (`NAME-quick.json` for a quick run). Both say so where the machine
+/// was busy with other work.
 ///
 /// # Errors
 /// If something cannot be set up or measured. A target that is missed is no error: the table says so.
 pub(crate) fn run(folders: &Folders, bench: Bench, effort: Effort) -> Result<()> {
     let start = Instant::now();
-    let load_before = load();
+    let watch = load::Watch::start();
     let rows = bench.measure(folders, effort)?;
+    let load = watch.stop();
     let name = if effort.quick { format!("{}-quick", bench.name()) } else { bench.name().to_owned() };
     let file = folders.target.join("bench").join(format!("{name}.json"));
-    write(&file, &rows)?;
-    print!("{}", row::table(&rows));
-    say::note(&format!(
-        "{} in {}; load average of the last minute {load_before} before, {} after, on {} cores",
-        file.display(),
-        say::duration(start.elapsed()),
-        load(),
-        crate::plan::n_cores()
-    ));
+    write(&file, &rows, &load)?;
+    print!("{}", row::table(&rows, &load));
+    say::note(&format!("{} in {}", file.display(), say::duration(start.elapsed())));
     Ok(())
 }
 
-/// Writes `rows` as a JSON list, whole or not at all.
+/// Writes `rows` as a JSON list, whole or not at all. Each row has with it the `load` of the machine and, if that was too much, the
+/// `warning`: a row that is copied from the file takes them along.
 ///
 /// # Errors
 /// If the folder cannot be written to.
-pub(crate) fn write(file: &Path, rows: &[Row]) -> Result<()> {
+pub(crate) fn write(file: &Path, rows: &[Row], load: &Load) -> Result<()> {
     let folder = file.parent().context("no folder to write to")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    folders::write_atomically(file, serde_json::to_string_pretty(rows)? + "\n")
-}
-
-/// How busy the machine is: the first figure of `/proc/loadavg`.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+    let mut rows = serde_json::to_value(rows)?;
+    for row in rows.as_array_mut().into_iter().flatten() {
+        row["load"] = serde_json::to_value(load)?;
+        row["warning"] = load.warning().into();
+    }
+    folders::write_atomically(file, serde_json::to_string_pretty(&rows)? + "\n")
 }
 
 /// Runs each contestant `trials` times in turn (A B A B …), so that a machine that slows down slows all of them down.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::Load;
+
 /// What a figure counts, which also says whether more of it is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "each bench has units of its own")]
@@ -120,8 +122,14 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
-/// The rows as a Markdown table, aligned so that it reads well in a terminal too.
-pub(crate) fn table(rows: &[Row]) -> String {
+/// The rows as a Markdown table, aligned so that it reads well in a terminal too; below it how busy the machine was, and above it a
+/// warning where that was too much.
+pub(crate) fn table(rows: &[Row], load: &Load) -> String {
+    let warning = load.warning().map(|warning| format!("**{warning}**\n\n")).unwrap_or_default();
+    format!("{warning}{}\n{}\n", of_rows(rows), load.line())
+}
+
+fn of_rows(rows: &[Row]) -> String {
     let head = ["case", "Glisten", "peer", "", "ratio", "target", "met"].map(str::to_owned);
     let mut lines = vec![head];
     for row in rows {

@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use super::load::{Watch, share_of_others, work_of};
 use super::row::{Row, Unit, median, table};
-use super::{evcxr, in_turn, json_of, kernel, selection, write};
+use super::{Load, evcxr, in_turn, json_of, kernel, selection, write};
 
 #[test]
 fn medians_ratios_and_targets() {
@@ -33,14 +34,64 @@ fn the_table_shows_three_digits_and_what_was_missed() {
         Row::new("a", Unit::Seconds, &[0.15349]).against("evcxr", &[1.8764]).target(0.1),
         Row::new("b", Unit::PerSecond("images/s"), &[18_249.0]).target(18_000.0),
     ];
-    let shown = table(&rows);
+    let quiet = Load::of(Some(0.1), 2, Some(0.012));
+    let shown = table(&rows, &quiet);
     for part in
         ["0.153 s", "1.88 s", "12.2 ×", "≤ 0.100 s", "no ", "18200 images/s", "≥ 18000 images/s", "yes"]
     {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
-    let widths: Vec<usize> = shown.lines().map(|line| line.chars().count()).collect();
+    let (lines, load) = shown.split_once("\n\n").unwrap();
+    assert_eq!(load, "load average 0.1 before, 0.1 after, on 2 cores, of which others took 1 %\n");
+    let widths: Vec<usize> = lines.lines().map(|line| line.chars().count()).collect();
     assert!(widths.iter().all(|width| *width == widths[0]), "{shown}");
+}
+
+#[test]
+fn figures_of_a_busy_machine_say_so_in_the_table_and_in_the_file() {
+    let rows = [Row::new("a", Unit::Seconds, &[1.0]), Row::new("b", Unit::Seconds, &[1.0])];
+    let folder = tempfile::tempdir().unwrap();
+    for (others, warns) in [(Some(0.37), true), (Some(0.05), true), (Some(0.049), false), (None, false)] {
+        let load = Load::of(Some(1.9), 2, others);
+        let shown = table(&rows, &load);
+        assert_eq!(shown.starts_with("**BUSY MACHINE: other work took"), warns, "{shown}");
+        let file = folder.path().join("x.json");
+        write(&file, &rows, &load).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        for row in read.as_array().unwrap() {
+            assert_eq!(
+                row["load"],
+                serde_json::json!({ "before": 1.9, "after": 1.9, "cores": 2, "others": others })
+            );
+            assert_eq!(row["warning"].is_string(), warns, "{row}");
+        }
+    }
+    assert!(Load::of(None, 2, Some(0.37)).warning().unwrap().contains("37 % of its 2 cores"));
+}
+
+#[test]
+fn work_of_others_is_all_work_but_ones_own() {
+    let stat = "cpu  900 0 0 0\ncpu0 100 10 20 5000 300 1 2 40 7 0\ncpu1 50 0 0 9 9\ncpu2 1 1 1 1\nintr 5\n";
+    assert_eq!(work_of(stat, |core| core == 0), Some(100 + 10 + 20 + 1 + 2 + 40));
+    assert_eq!(work_of(stat, |core| core < 2), Some(173 + 50));
+    assert_eq!(work_of(stat, |_| false), None);
+    assert_eq!(work_of("", |_| true), None);
+    let secs = std::time::Duration::from_secs;
+    // Four seconds of two cores: of three of work, one was of others.
+    assert_eq!(share_of_others(secs(3), secs(2), secs(4), 2), 0.125);
+    assert_eq!(share_of_others(secs(2), secs(3), secs(4), 2), 0.0, "clocks differ a little");
+    assert_eq!(share_of_others(secs(3), secs(2), secs(0), 2), 0.0);
+}
+
+#[test]
+fn the_work_of_a_child_is_ones_own() {
+    let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+    let own = |script: &str| {
+        let before = Watch::own();
+        assert!(Command::new("sh").args(["-c", script]).status().unwrap().success());
+        Watch::own() - before
+    };
+    assert!(own(busy) > std::time::Duration::from_millis(50));
 }
 
 #[test]
@@ -72,7 +123,7 @@ fn results_are_the_last_line_and_are_written_whole() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bench/x.json");
     for value in [1.0, 2.0] {
-        write(&file, &[Row::new("a", Unit::Times, &[value])]).unwrap();
+        write(&file, &[Row::new("a", Unit::Times, &[value])], &Load::of(None, 1, None)).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert_eq!(read[0]["ours"], value);
     }
