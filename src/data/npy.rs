@@ -87,9 +87,12 @@ pub fn read(path: impl AsRef<Path>) -> Result<Tensor> {
 /// # Errors
 /// As [`read`], and [`Error::BadFile`] if it is no zip archive.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<Vec<(String, Tensor)>> {
+    read_archive(path.as_ref())
+}
+
+fn read_archive(path: &Path) -> Result<Vec<(String, Tensor)>> {
     /// Deflate packs at most 1032 bytes into one.
     const RATIO: u64 = 1032;
-    let path = path.as_ref();
     let bytes = files::read(path)?;
     let most = (bytes.len() as u64).saturating_mul(RATIO);
     let damaged = |e: String| Error::bad_file(path, "an .npz file (a zip archive of .npy files)", e);

@@ -52,7 +52,11 @@ impl Store {
     /// [`Error::Store`] if the file is not a store or cannot be opened; [`Error::BadFile`] if another
     /// program or a later release of Glisten wrote it, or an older release is writing to it at this moment.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::open_at(path.as_ref())
+    }
+
+    /// Not generic: a notebook cell, which compiles what is, does not see SQLite's functions.
+    fn open_at(path: &Path) -> Result<Self> {
         let failed = |source| Error::Store { path: path.to_path_buf(), doing: "opening", source };
         let (connection, read_only) = match Self::open_to_write(path)? {
             Some(connection) => (connection, false),
