@@ -15,6 +15,7 @@ mod data_images; // folders of images, NumPy arrays, CIFAR-100 and EMNIST
 mod data_options; // class imbalance, label noise, and data sets as sweep files name them
 mod data_splits; // train, validation and test
 mod data_tables; // tables: CSV, Parquet, dataframes
+mod documents; // what README, guide and help show, run as it stands there
 mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
 mod gpu; // what computes on a GPU, where there is one
 mod jupyterlab; // the example notebook in JupyterLab in headless Chromium: run all, look, stop, go on

@@ -2,6 +2,8 @@
 
 mod delete;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod exchange;
 mod follow;
 mod logs;

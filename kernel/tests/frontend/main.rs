@@ -6,10 +6,14 @@ mod cells;
 mod client;
 /// The user's own dependencies.
 mod deps;
+/// The Rust of README and guide.
+mod documents;
 /// The stop button.
 mod interrupt;
 /// Start, end, death, and what they leave behind.
 mod life;
+/// Every public function of Glisten, called from cells.
+mod prelude;
 /// Messages other than cells, good and bad.
 mod protocol;
 /// Streams, displays and input.
