@@ -19,6 +19,7 @@ mod data_options; // class imbalance, label noise, and data sets as sweep files 
 mod data_splits; // train, validation and test
 mod data_tables; // tables: CSV, Parquet, dataframes
 mod data_types; // Parquet columns of every type
+mod documents; // what README, guide and help show, run as it stands there
 mod exchange; // exports and imports, with MLflow and TensorBoard themselves at the other end
 mod gpu; // what computes on a GPU, where there is one
 mod hostile_input; // fuzzed: stores, searches, sweep files: never a panic, never a hang

@@ -19,7 +19,8 @@ pub struct Options {
     pub how_made: Vec<String>,
     /// Figures in print, which GLISTER's are set beside.
     pub published: Vec<Published>,
-    /// The runs to report on, by name; `*` stands for any letters. All, where none is named.
+    /// The runs to report on, by name; `*` stands for any letters. All, where none is named. Of several experiments a run is
+    /// called `experiment / run`, and its own name will do: then it is that run of each.
     pub runs: Vec<String>,
     /// The run that the others are set beside in the table of runs: points of accuracy more or less, times as fast.
     pub baseline: Option<String>,
@@ -41,7 +42,7 @@ pub struct Options {
 impl Options {
     /// Whether the run of this name is one to report on.
     pub fn is_wanted(&self, run: &str) -> bool {
-        self.runs.is_empty() || self.runs.iter().any(|pattern| matches(pattern, run))
+        self.runs.is_empty() || self.runs.iter().any(|pattern| is_called(pattern, run))
     }
 
     /// Whether `section` is to be shown.
@@ -153,8 +154,15 @@ fn named<T: Copy>(what: &'static str, all: &[(&'static str, T)], name: &str) -> 
     })
 }
 
+/// Whether `pattern` says the name of a run, or its own name behind that of its experiment.
+pub(crate) fn is_called(pattern: &str, run: &str) -> bool {
+    // Either name may hold the mark itself.
+    let own = run.match_indices(" / ").map(|(at, mark)| &run[at + mark.len()..]);
+    matches(pattern, run) || own.into_iter().any(|own| matches(pattern, own))
+}
+
 /// Whether `name` is what `pattern` says, in which `*` stands for any letters, also none.
-pub(crate) fn matches(pattern: &str, name: &str) -> bool {
+fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
     let mut parts = parts.peekable();
@@ -176,6 +184,21 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_of_several_experiments_is_called_by_its_own_name_too() {
+        for (pattern, name, expected) in [
+            ("glister*", "first / glister 30 % seed 0", true),
+            ("first / glister*", "first / glister 30 % seed 0", true),
+            ("first / *", "second / full seed 0", false),
+            ("full seed 0", "second / full seed 0", true),
+            ("seed 0", "second / full seed 0", false),
+            ("full*", "a / b / full seed 0", true),
+            ("first", "first / full seed 0", false),
+        ] {
+            assert_eq!(is_called(pattern, name), expected, "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_letters() {

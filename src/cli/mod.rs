@@ -7,6 +7,8 @@ mod print;
 
 mod delete;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod exchange;
 mod follow;
 mod logs;

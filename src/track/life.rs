@@ -84,11 +84,8 @@ impl Store {
         Ok(taken)
     }
 
-    pub(super) fn set_parameters<'a>(
-        &self,
-        run: i64,
-        values: impl Iterator<Item = (&'a str, &'a Parameter)>,
-    ) -> Result<()> {
+    pub(super) fn set_parameters(&self, run: i64, values: &[(&str, &Parameter)]) -> Result<()> {
+        let values = values.iter().copied();
         self.write("logging parameters", |transaction| set_parameters(transaction, run, values))
     }
 

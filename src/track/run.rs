@@ -166,7 +166,7 @@ impl Run {
     /// # Errors
     /// As [`Run::log_metric`].
     pub fn log_parameter(&self, name: &str, value: impl Into<Parameter>) -> Result<()> {
-        self.keep_parameters(&[(name.to_owned(), value.into())])
+        self.keep_parameters(&[(name, &value.into())])
     }
 
     /// Keeps parameters, in one transaction; those logged again are replaced.
@@ -177,18 +177,20 @@ impl Run {
         &self,
         parameters: impl IntoIterator<Item = (N, V)>,
     ) -> Result<()> {
-        let parameters: Vec<(String, Parameter)> =
-            parameters.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value.into())).collect();
+        let parameters: Vec<(N, Parameter)> =
+            parameters.into_iter().map(|(name, value)| (name, value.into())).collect();
+        let parameters: Vec<(&str, &Parameter)> =
+            parameters.iter().map(|(name, value)| (name.as_ref(), value)).collect();
         self.keep_parameters(&parameters)
     }
 
-    /// Not generic: a cell compiles what is, and must not meet SQLite's own symbols there.
-    fn keep_parameters(&self, parameters: &[(String, Parameter)]) -> Result<()> {
+    /// What [`Run::log_parameters`] does once it is free of its caller's types: generic code is compiled where it is called,
+    /// and a notebook cell does not see the store's C library.
+    fn keep_parameters(&self, parameters: &[(&str, &Parameter)]) -> Result<()> {
         for (name, _) in parameters {
             check_name("parameter name", name)?;
         }
-        let values = parameters.iter().map(|(name, value)| (name.as_str(), value));
-        self.store().set_parameters(self.id(), values)
+        self.store().set_parameters(self.id(), parameters)
     }
 
     /// Marks the run with a word of its user's; one set again is replaced.

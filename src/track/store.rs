@@ -51,7 +51,11 @@ impl Store {
     /// program or a later release of Glisten wrote it, if it holds what Glisten does not make, or an older release is writing to it
     /// at this moment.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::open_at(path.as_ref())
+    }
+
+    /// Not generic: a notebook cell, which compiles what is, does not see SQLite's functions.
+    fn open_at(path: &Path) -> Result<Self> {
         let failed = |source| Error::Store { path: path.to_path_buf(), doing: "opening", source };
         let Opened { connection, read_only, work } = opening::open(path)?;
         connection.set_prepared_statement_cache_capacity(64);

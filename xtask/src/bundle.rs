@@ -25,7 +25,7 @@ use crate::folders::{self, Folders};
 use crate::{process, say};
 
 /// Raised when the way a bundle is made changes.
-const RECIPE: u32 = 4;
+const RECIPE: u32 = 5;
 const PRELUDE: &str = "glisten-prelude";
 const LIBRARY: &str = "libglisten_prelude.so";
 
@@ -248,9 +248,42 @@ fn compile(
     for folder in [Path::new("$ORIGIN"), native, &rustc.libraries] {
         command.arg("-C").arg(["link-arg=-Wl,-rpath,".as_ref(), folder.as_os_str()].concat_os());
     }
+    if let Some(argument) = exports(rustc, part)? {
+        command.arg("-C").arg(argument);
+    }
     command.arg("-o").arg(part.join(LIBRARY));
     let mut commands = [command];
     process::run_behind_spinner("linking the prelude, Polars and tch into one library", &mut commands)
+}
+
+/// The linker's argument by which the library shows SQLite's functions too, where the linker takes it: rust-lld does, which is
+/// rustc's own on Linux; GNU's takes one list of symbols only, and rustc gives it one.
+///
+/// rustc shows Rust's functions and hides those of C libraries that are linked in. But generic and inline code of rusqlite is
+/// compiled in the cell that needs it, dropping a `Store` included, and calls them. Our own generic functions call none; what
+/// rustc inlines beside them is not ours to say.
+fn exports(rustc: &Rustc, part: &Path) -> Result<Option<std::ffi::OsString>> {
+    let list = part.join("exports.list");
+    folders::write_atomically(&list, "{ global: sqlite3_*; };\n")?;
+    let list = list.canonicalize().with_context(|| format!("no {}", list.display()))?;
+    let argument = ["link-arg=-Wl,--version-script=".as_ref(), list.as_os_str()].concat_os();
+    let (source, trial) = (part.join("trial.rs"), part.join("libtrial.so"));
+    folders::write_atomically(&source, "//! Nothing.\n")?;
+    let mut command = Command::new(&rustc.program);
+    command.arg(&source).args([
+        "--crate-name",
+        "trial",
+        "--crate-type",
+        "dylib",
+        "-C",
+        "prefer-dynamic",
+        "-C",
+    ]);
+    command.arg(&argument).arg("-o").arg(&trial);
+    let is_taken = process::output(&mut command).is_ok();
+    folders::remove(&source)?;
+    folders::remove(&trial)?;
+    Ok(is_taken.then_some(argument))
 }
 
 /// Has the kernel read the sources of what cells name, for completion and inspection.

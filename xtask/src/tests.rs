@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use clap::Parser;
 use serde_json::json;
 
 use crate::build::{self, Artifact};
@@ -270,4 +271,20 @@ fn children_see_the_users_library_path_only() {
 fn durations_read_well() {
     let shown = |secs| say::duration(std::time::Duration::from_secs(secs));
     assert_eq!([2, 83, 400, 3720].map(shown), ["2.0 s", "83 s", "6 min 40 s", "1 h 2 min"]);
+}
+
+#[test]
+fn the_commands_that_the_readme_names_are_taken() {
+    let text = include_str!("../../README.md");
+    let blocks = text.lines().filter_map(|line| line.strip_prefix("$ "));
+    let shown: Vec<&str> = blocks.chain(text.split('`').skip(1).step_by(2)).collect();
+    let shown: Vec<&str> = shown.into_iter().filter_map(|line| line.strip_prefix("cargo xtask ")).collect();
+    assert!(shown.len() > 20, "{shown:?}");
+    // Flags in a sentence about one of these.
+    let flags =
+        ["study strategies --list", "study strategies --analyse", "study strategies --full", "gpu --try"];
+    for line in shown.into_iter().chain(flags) {
+        let parsed = crate::Args::try_parse_from(["cargo xtask"].into_iter().chain(line.split_whitespace()));
+        assert!(parsed.is_ok(), "cargo xtask {line}: {}", parsed.err().unwrap());
+    }
 }

@@ -6,6 +6,8 @@ mod cells;
 mod client;
 /// The user's own dependencies.
 mod deps;
+/// The Rust of README and guide.
+mod documents;
 /// Random input.
 #[path = "../../src/fuzz.rs"]
 mod fuzz;
@@ -15,8 +17,8 @@ mod hostile;
 mod interrupt;
 /// Start, end, death, and what they leave behind.
 mod life;
-/// Every public function of ours, called from a cell.
-mod links;
+/// Every public function of Glisten, called from cells.
+mod prelude;
 /// Messages other than cells, good and bad.
 mod protocol;
 /// What must not end a session: panics of the kernel's own, deep nesting, long lines.

@@ -6,7 +6,7 @@ use crate::balance::balances;
 use crate::chart::{self, Svg};
 use crate::context::{Chart, Page, Parts, Read};
 use crate::error::{Error, Result};
-use crate::options::{Options, Section, matches};
+use crate::options::{Options, Section, is_called};
 use crate::selections::{Cell, ContactSheet, cells_of};
 use crate::summary::{Summary, summarize_runs};
 use crate::table::{METRICS, Run, metric_names, read_runs, read_series, required};
@@ -136,7 +136,7 @@ impl<'a> Drawn<'a> {
         let is_chosen = !options.runs.is_empty();
         let (table, runs) = if is_chosen {
             for pattern in &options.runs {
-                if !all.iter().any(|run| matches(pattern, &run.name)) {
+                if !all.iter().any(|run| is_called(pattern, &run.name)) {
                     return Err(unknown(&all, pattern));
                 }
             }
