@@ -30,7 +30,8 @@ const TOPIC: usize = 64;
 fn most(kind: SocketType) -> (i64, usize) {
     match kind {
         zmq::ROUTER => (16 << 20, 256),
-        // Subscriptions, and the pings of the heartbeat.
+        // Subscriptions (and what a subscriber says of itself when it connects), and the pings of the heartbeat.
+        zmq::XPUB => (320, 1),
         _ => (1 << 10, 16),
     }
 }
@@ -63,7 +64,7 @@ impl Channel {
         socket.set_sndtimeo(PATIENCE_MS)?;
         socket.set_sndhwm(if kind == zmq::XPUB { UNREAD.0 } else { UNREAD.1 })?;
         // What comes in waits at the sender's while the thread is at work.
-        socket.set_rcvhwm(8)?;
+        socket.set_rcvhwm(if kind == zmq::XPUB { 1 } else { 8 })?;
         socket.set_maxmsgsize(most(kind).0)?;
         let (outbox, waiting) = outbox()?;
         let (deaf, topics) = (HashSet::new(), HashMap::new());
