@@ -91,7 +91,11 @@ fn every_format_says_the_same() {
         csv
     };
     assert_eq!(csv(&["--csv"]), csv(&["--format", "csv"]));
-    let frame = CsvReader::new(Cursor::new(csv(&["--csv"]).into_bytes())).finish().unwrap();
+    assert!(
+        !csv(&["--csv"]).contains(|c: char| c.is_control() && c != '\n'),
+        "what steers a terminal is escaped"
+    );
+    let frame = CsvReader::new(Cursor::new(csv(&["--csv", "--raw"]).into_bytes())).finish().unwrap();
     assert_eq!(frame.height(), 4);
     let columns: Vec<&String> = high.as_object().unwrap().keys().collect();
     assert_eq!(

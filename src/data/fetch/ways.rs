@@ -125,6 +125,11 @@ fn download(address: &str, to: &Path, dir: &Path, programs: Programs<'_>) -> Res
     let last = [to.as_os_str().to_owned(), OsString::from(address)];
     let curl = [
         "-fsSL",
+        // A redirect leads to the web only, and not for ever.
+        "--proto",
+        "=http,https",
+        "--max-redirs",
+        "5",
         "--connect-timeout",
         CONNECT_SECS,
         "--speed-limit",
@@ -139,7 +144,11 @@ fn download(address: &str, to: &Path, dir: &Path, programs: Programs<'_>) -> Res
     let (connect, stall) =
         (format!("--connect-timeout={CONNECT_SECS}"), format!("--read-timeout={STALL_SECS}"));
     let dns = format!("--dns-timeout={CONNECT_SECS}");
-    programs.run("wget", &args(&["-nv", "--tries=1", &dns, &connect, &stall, "-O"], &last), dir)
+    programs.run(
+        "wget",
+        &args(&["-nv", "--tries=1", "--max-redirect=5", &dns, &connect, &stall, "-O"], &last),
+        dir,
+    )
 }
 
 /// Unpacks a `.deb` by `dpkg`, anything else but a `.zip` by `tar`, into `dir`; of a `.zip` only what the data set needs.
