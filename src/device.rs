@@ -116,21 +116,6 @@ pub fn memory_used(device: Device) -> Option<u64> {
     (status == 0).then(|| total.saturating_sub(free) as u64)
 }
 
-/// How many bytes of the machine's memory can be had without swapping, as Linux says; what this process's group (a container) may
-/// still take, where that is less. `None` where neither is said.
-pub(crate) fn memory_available() -> Option<u64> {
-    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-    });
-    let group = || {
-        let (most, used) = (number("/sys/fs/cgroup/memory.max")?, number("/sys/fs/cgroup/memory.current")?);
-        Some(most.saturating_sub(used))
-    };
-    machine.into_iter().chain(group()).min()
-}
-
 /// Sets how many threads libtorch computes with on the CPU in this process, as PyTorch's `set_num_threads`. One seed gives one
 /// result with one number of threads.
 ///

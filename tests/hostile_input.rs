@@ -78,7 +78,7 @@ pub(crate) fn use_all_of(path: &Path, out: &Path) {
         }
         let _ = (study.summary(), study.report(out.join("report.html")));
         let _ = (study.export().parquet(out.join("parquet")), study.export().json_lines(out.join("json")));
-        let _ = study.export().tensorboard(out.join("logs"));
+        let _ = (study.export().tensorboard(out.join("logs")), study.export().csv(out.join("csv")));
         if let Ok(run) = study.start_run("new") {
             let _ = (run.log_metric("loss", 0.5, 1), run.log_text("line"), run.complete());
         }

@@ -13,7 +13,7 @@ use rusqlite::params;
 use tch::{Device, Kind, Tensor};
 
 use super::Store;
-use crate::device;
+use crate::data::budget;
 use crate::error::{Error, Result};
 use crate::select::Selection;
 
@@ -86,7 +86,7 @@ impl Store {
                 .collect()
         })?;
         // A few bytes may stand for many samples: what they come to is known before they are unpacked.
-        let most = device::memory_available().map_or(u64::MAX, |free| free / 2);
+        let most = budget::memory_free()? / 2;
         let mut n_bytes = 0_u64;
         let record = |(epoch, count, samples, gains, weights): Row| {
             let broken = || {

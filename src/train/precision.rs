@@ -15,8 +15,8 @@ pub enum Precision {
     #[default]
     #[serde(rename = "fp32")]
     Fp32,
-    /// Activations, and copies of the weights, in bfloat16, as PyTorch's `autocast` has it. Pays on CUDA, and on a CPU with
-    /// instructions for it (AVX-512 BF16, AMX); on others it costs time.
+    /// Activations, and copies of the weights, in bfloat16, as PyTorch's `autocast` has it. Pays on CUDA, and on a CPU
+    /// that multiplies matrices of bf16 (AMX); on others the gain is small: activations take half of the memory.
     #[serde(rename = "bf16")]
     Bf16,
 }

@@ -68,7 +68,7 @@ fn every_function_of_the_prelude_links_from_a_cell() {
 #[test]
 fn what_a_cell_logs_is_kept() {
     let kernel = Kernel::start();
-    kernel.run("let study = Experiment::open(\"logged\")?; let run = study.run(\"by hand\")?;").ok();
+    kernel.run("let study = Experiment::resume(\"logged\")?; let run = study.run(\"by hand\")?;").ok();
     kernel.run("run.log_parameters([(\"fraction\", 0.3), (\"learning_rate\", 0.05)])?").ok();
     kernel.run("run.log_parameters(vec![(String::from(\"depth\"), 3)])?").ok();
     kernel.run("run.log_parameter(\"augmented\", true)?; run.log_parameter(\"model\", \"mine\")?").ok();
