@@ -74,6 +74,7 @@ impl<'a> Executor<'a> {
         if !execute.silent {
             kernel.iopub.input(&execute.code, count, parent);
         }
+        supervise::panic_in("queue", &execute.code);
         let mut cell = RunningCell { kernel, request, execute, count, stores, pages: Vec::new() };
         let result = self.evaluate(&execute.code, &mut cell);
         let pages = std::mem::take(&mut cell.pages);
@@ -99,7 +100,7 @@ impl<'a> Executor<'a> {
         match &mut self.session {
             Ok(session) => {
                 supervise::catch(|| session.evaluate(code, count, host)).unwrap_or_else(|sentence| {
-                    session.recover();
+                    session.recover(count);
                     Err(Failure::new("KernelError", sentence))
                 })
             }
