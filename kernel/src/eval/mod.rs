@@ -322,7 +322,9 @@ impl Session {
         self.awaits_worker = true;
         loop {
             let reply = self.worker().map_err(|failure| (failure, None))?.next();
+            // Noted at once: what panics over a reply must not wait for it again.
             self.asks |= matches!(reply, Reply::Ask { .. });
+            self.awaits_worker = !matches!(reply, Reply::Done(_));
             supervise::panic_in("run", &attempt.source.text);
             match reply {
                 Reply::Result(data) => host.result(data),
@@ -346,7 +348,6 @@ impl Session {
                 }
                 Reply::Answer(_) => {}
                 Reply::Done(stage) => {
-                    self.awaits_worker = false;
                     return failure.map_or(Ok(()), |failure| Err((failure, stage)));
                 }
                 Reply::Exited => return Err((self.worker_ended(interrupts.idle()), None)),
