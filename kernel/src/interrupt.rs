@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::calls::Calls;
 use crate::eval::rustc::Compiler;
+use crate::supervise;
 use crate::worker::{Publish, Reply};
 
 /// How long a cell may take to end after it was asked to, before its process is ended. Time within a call of Glisten's, which
@@ -97,7 +98,12 @@ impl Interrupts {
                 unsafe { libc::kill(running.pid, libc::SIGINT) };
                 if !now.interrupted {
                     let (this, serial) = (Arc::clone(self), now.serial);
-                    std::thread::spawn(move || this.see_to_the_end_of(serial));
+                    std::thread::spawn(move || {
+                        if supervise::catch(|| this.see_to_the_end_of(serial)).is_err() {
+                            // Nobody watches the cell any more: pressed once more, the button ends it.
+                            this.lock().warned = true;
+                        }
+                    });
                 }
             }
         }

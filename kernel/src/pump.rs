@@ -46,7 +46,14 @@ pub(crate) fn start(
                 }
             }
             for line in replies.take_lines() {
-                match supervise::catch(|| dispatch(&line, publish.as_ref())) {
+                let dispatched = supervise::catch(|| {
+                    let text = String::from_utf8_lossy(&line);
+                    if text.contains("\"type\":\"display\"") {
+                        supervise::panic_in("display", &text);
+                    }
+                    dispatch(&line, publish.as_ref())
+                });
+                match dispatched {
                     Ok(Some(reply)) => {
                         let _ = mailbox.send(reply);
                     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use crate::interrupt::Interrupts;
+use crate::supervise;
 
 /// Takes SIGINT, SIGTERM and SIGHUP from now on, in a thread of its own. To be called before other threads start.
 ///
@@ -25,7 +26,10 @@ pub(crate) fn listen(interrupts: Arc<Interrupts>, quit: Sender<()>) -> anyhow::R
             let mut signal = 0;
             // SAFETY: both pointers live through the call.
             match unsafe { libc::sigwait(&raw const set, &raw mut signal) } {
-                0 if signal == libc::SIGINT => interrupts.interrupt(),
+                0 if signal == libc::SIGINT => {
+                    // Caught, so that SIGTERM still ends the kernel.
+                    let _ = supervise::catch(|| interrupts.interrupt());
+                }
                 _ => {
                     let _ = quit.send(());
                 }

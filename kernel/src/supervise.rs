@@ -56,6 +56,16 @@ pub(crate) fn panic_if_asked(text: &str) {
     }
 }
 
+/// As [`panic_if_asked`], at a place that a cell's text comes to later: panics if `text` holds `panic_in_` and `place`, where
+/// [`PANIC_AT`] is set.
+pub(crate) fn panic_in(place: &str, text: &str) {
+    static IS_SET: OnceLock<bool> = OnceLock::new();
+    let is_set = *IS_SET.get_or_init(|| std::env::var_os(PANIC_AT).is_some_and(|word| !word.is_empty()));
+    if is_set && text.contains(&format!("panic_in_{place}")) {
+        panic!("a test asked for this");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

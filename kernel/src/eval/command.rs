@@ -17,6 +17,9 @@ Variables and items stay for later cells; variables must own their values.
 :timing  show (or no longer show) where the time of each cell goes
 ";
 
+/// Characters of a name up to which types stand in one column.
+const MOST_ALIGNED: usize = 40;
+
 impl Session {
     /// Obeys commands.
     pub(super) fn command(&mut self, lines: &[&str], host: &mut dyn Host) -> Result<(), Failure> {
@@ -80,7 +83,8 @@ impl Session {
         if state.variables.is_empty() {
             return "no variables\n".to_owned();
         }
-        let width = state.variables.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+        let widths = state.variables.keys().map(|name| name.chars().count());
+        let width = widths.max().unwrap_or(0).min(MOST_ALIGNED);
         state.variables.iter().map(|(name, variable)| format!("{name:width$}  {}\n", variable.ty)).collect()
     }
 

@@ -18,7 +18,7 @@ mod types;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::ScopedJoinHandle;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -76,6 +76,10 @@ pub(crate) struct Session {
     timed: Timed,
     /// A cell is with the worker, whose end has not been heard of.
     awaits_worker: bool,
+    /// It has asked the user something, and waits for the answer.
+    asks: bool,
+    /// Variables that the cell that runs may change the type of, or move: what there is of them is known at its end only.
+    at_risk: Vec<String>,
 }
 
 /// Where the time of a cell went.
@@ -111,6 +115,8 @@ impl Session {
             timing,
             timed,
             awaits_worker: false,
+            asks: false,
+            at_risk: Vec::new(),
         };
         if let Err(failure) = session.worker() {
             session.broken = Some(failure.evalue);
@@ -184,13 +190,17 @@ impl Session {
         let kept = std::mem::take(&mut attempt.kept);
         lock(&self.state).keep_items(kept, cell, id, attempt.library.is_some());
         let running = Instant::now();
+        let moved = attempt.plan.by_value.iter().chain(&attempt.plan.gone);
+        self.at_risk = cell.variables.iter().map(|variable| &variable.name).chain(moved).cloned().collect();
         let outcome = match &attempt.library {
             Some(library) => self.run(library, &attempt, id, number, host),
             None => Ok(()),
         };
         self.timed.run = running.elapsed();
         let failed_at = outcome.as_ref().err().map(|(_, stage)| *stage);
+        supervise::panic_in("end", &cell.source);
         self.settle(cell, number, &attempt, failed_at, host);
+        self.at_risk.clear();
         outcome.map_err(|(failure, _)| failure)
     }
 
@@ -231,19 +241,36 @@ impl Session {
             let compiler = &self.compiler;
             let (compiled, found) = std::thread::scope(|scope| {
                 let lent = &lent;
-                let find = || scope.spawn(move || types::find(compiler, id, cell, world, lent));
-                let finding = types.is_none().then(find);
-                (compiler.compile(&name, &source, goal), finding.map(ScopedJoinHandle::join))
+                let find = move || {
+                    supervise::catch(|| {
+                        supervise::panic_in("types", &cell.source);
+                        types::find(compiler, id, cell, world, lent)
+                    })
+                };
+                // A type may be nested as deeply as the code that made it.
+                let thread = Builder::new().name("types".to_owned()).stack_size(nesting::STACK);
+                let finding = types.is_none().then(|| thread.spawn_scoped(scope, find));
+                let compiled = compiler.compile(&name, &source, goal);
+                let found = match finding {
+                    None => Ok(None),
+                    Some(Ok(finding)) => match finding.join() {
+                        Ok(Ok(found)) => found.map(Some),
+                        Ok(Err(sentence)) => Err(anyhow::Error::msg(sentence)),
+                        Err(_) => Err(anyhow::Error::msg("the types of the variables were not found")),
+                    },
+                    Some(Err(error)) => Err(error.into()),
+                };
+                (compiled, found)
             });
             let compiled = compiled.map_err(|error| {
                 Failure::new("CompilerError", format!("{error:#}; {}", crate::bundle::MEND))
             })?;
-            if let Some(Ok(Ok(found))) = found {
-                types = Some(found);
-            }
             if compiled.interrupted {
                 return Err(Failure::interrupted("while the cell was compiled; nothing has changed"));
             }
+            // Without its variables' types a cell would run, and they would be gone without a word.
+            let found = found.map_err(|error| Failure::new("KernelError", format!("{error:#}")))?;
+            types = found.or(types);
             if compiled.errors.is_empty() {
                 let types = types.unwrap_or_default();
                 // Not before: what is said of a cell that does not compile would not be so.
@@ -294,8 +321,12 @@ impl Session {
         let _ = worker.run(&needs, library, &format!("glisten_cell_{id}"));
         self.awaits_worker = true;
         loop {
-            let worker = self.worker().map_err(|failure| (failure, None))?;
-            match worker.next() {
+            let reply = self.worker().map_err(|failure| (failure, None))?.next();
+            // Noted at once: what panics over a reply must not wait for it again.
+            self.asks |= matches!(reply, Reply::Ask { .. });
+            self.awaits_worker = !matches!(reply, Reply::Done(_));
+            supervise::panic_in("run", &attempt.source.text);
+            match reply {
                 Reply::Result(data) => host.result(data),
                 Reply::Error { ename, evalue, mut traceback, place } => {
                     if let Some((Origin::Cell(line), column)) =
@@ -308,16 +339,15 @@ impl Session {
                 Reply::Ask { prompt, password } => {
                     asking = host.ask(&prompt, password);
                     if !asking {
-                        let _ = worker.answer(None);
+                        self.answer(None);
                     }
                 }
                 Reply::Answer(text) if asking => {
                     asking = false;
-                    let _ = worker.answer(Some(&text));
+                    self.answer(Some(&text));
                 }
                 Reply::Answer(_) => {}
                 Reply::Done(stage) => {
-                    self.awaits_worker = false;
                     return failure.map_or(Ok(()), |failure| Err((failure, stage)));
                 }
                 Reply::Exited => return Err((self.worker_ended(interrupts.idle()), None)),
@@ -376,6 +406,10 @@ impl Session {
                 host.remark(&format!("moved into the cell and lost with it: {}\n", names.join(", ")));
             }
         }
+        if failed_at.flatten().is_some() && attempt.source.ends.len() == 1 && cell.bindings.len() > 1 {
+            let names: Vec<String> = cell.variables.iter().map(|new| format!("`{}`", new.name)).collect();
+            host.remark(&format!("not kept, since this cell can only be kept whole: {}\n", names.join(", ")));
+        }
         // What was finished before the cell failed.
         let end = failed_at.flatten().and_then(|stage| attempt.source.ends.get(stage));
         for name in end.into_iter().flat_map(|end| &end.lost) {
@@ -395,18 +429,40 @@ impl Session {
         self.forget(&forget);
     }
 
-    /// After a panic of the kernel's own: the next cell finds everything as it was before the one that met it.
-    pub(crate) fn recover(&mut self) {
+    /// After a panic of the kernel's own, in cell `number`: the next one finds everything as it was before. What that cell made
+    /// or moved is gone, since nobody knows how far it came.
+    pub(crate) fn recover(&mut self, number: usize) {
+        // Nobody is left who would ask the user.
+        if self.asks {
+            self.answer(None);
+        }
         while std::mem::take(&mut self.awaits_worker) {
             match self.worker.as_ref().map(Worker::next) {
                 Some(Reply::Done(_)) | None => {}
                 Some(Reply::Exited) => {
                     let _ = self.worker_ended(false);
                 }
-                Some(_) => self.awaits_worker = true,
+                Some(reply) => {
+                    self.awaits_worker = true;
+                    if matches!(reply, Reply::Ask { .. }) {
+                        self.answer(None);
+                    }
+                }
             }
         }
+        let names = std::mem::take(&mut self.at_risk);
+        for name in &names {
+            lock(&self.state).lose(name, format!("was lost when the kernel itself failed in [{number}]"));
+        }
+        self.forget(&names);
         self.interrupts.idle();
+    }
+
+    /// Hands the cell that runs the user's answer, or that there is none.
+    fn answer(&mut self, text: Option<&str>) {
+        self.asks = false;
+        // A worker that is gone says so itself.
+        let _ = self.worker.as_mut().map(|worker| worker.answer(text));
     }
 
     fn drop_orphans(&mut self, orphans: &[String], host: &mut dyn Host) {
@@ -434,7 +490,7 @@ impl Session {
 
     /// The worker has died: says how and what was lost, and starts another.
     fn worker_ended(&mut self, interrupted: bool) -> Failure {
-        self.awaits_worker = false;
+        (self.awaits_worker, self.asks) = (false, false);
         let how = self.worker.take().map_or_else(|| "ended".to_owned(), Worker::end);
         self.deps.loaded.clear();
         let why = if interrupted { "was ended by the stop button".to_owned() } else { how.clone() };

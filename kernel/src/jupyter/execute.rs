@@ -41,7 +41,12 @@ impl<'a> Executor<'a> {
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
         while let Ok(Job::Execute(request, execute)) = queue.recv() {
             let (reply, succeeded) = supervise::catch(|| self.execute(&request, &execute)).unwrap_or_else(|sentence| {
-                let Failure { ename, evalue, traceback } = Failure::new("KernelError", sentence);
+                let failure = Failure::new("KernelError", sentence);
+                // The reply alone would not be shown.
+                if !execute.silent {
+                    self.kernel.iopub.error(&failure, &request.raw_header);
+                }
+                let Failure { ename, evalue, traceback } = failure;
                 let reply = json!({"status": "error", "execution_count": self.count, "payload": [], "user_expressions": {},
                     "ename": ename, "evalue": evalue, "traceback": traceback});
                 (reply, false)
@@ -74,6 +79,7 @@ impl<'a> Executor<'a> {
         if !execute.silent {
             kernel.iopub.input(&execute.code, count, parent);
         }
+        supervise::panic_in("queue", &execute.code);
         let mut cell = RunningCell { kernel, request, execute, count, stores, pages: Vec::new() };
         let result = self.evaluate(&execute.code, &mut cell);
         let pages = std::mem::take(&mut cell.pages);
@@ -99,7 +105,7 @@ impl<'a> Executor<'a> {
         match &mut self.session {
             Ok(session) => {
                 supervise::catch(|| session.evaluate(code, count, host)).unwrap_or_else(|sentence| {
-                    session.recover();
+                    session.recover(count);
                     Err(Failure::new("KernelError", sentence))
                 })
             }

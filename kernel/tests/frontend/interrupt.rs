@@ -49,8 +49,9 @@ fn a_training_shows_its_progress_and_stops_cleanly() {
 }
 
 /// A call of Glisten's that comes to its next look at the flag only after 6 s, as with one giant batch.
-const GIANT_BATCH: &str = "println!(\"runs\"); let _call = glisten::interrupt::enter();
-    std::thread::sleep(std::time::Duration::from_secs(6)); glisten::interrupt::check()?;";
+/// The guard is of the call's own scope: one of the cell's would be a variable, which is kept.
+const GIANT_BATCH: &str = "println!(\"runs\"); { let _call = glisten::interrupt::enter();
+    std::thread::sleep(std::time::Duration::from_secs(6)); glisten::interrupt::check()?; }";
 
 #[test]
 fn a_call_of_glistens_is_waited_for_and_keeps_its_variables() {

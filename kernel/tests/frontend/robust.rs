@@ -27,6 +27,28 @@ fn lines_of_any_length_are_compiled_and_drawn_in_part() {
 }
 
 #[test]
+fn names_of_any_length_are_listed() {
+    let kernel = Kernel::start();
+    let long = "v".repeat(70_000);
+    kernel.run(&format!("let {long} = 1; let short = 2_u8;")).ok();
+    let listed = kernel.run(":vars").stream("stdout");
+    assert!(listed.contains(&format!("{long}  i32\n")) && listed.contains("short  "), "{}", listed.len());
+}
+
+#[test]
+fn types_as_deep_as_code_are_kept() {
+    let kernel = Kernel::start();
+    kernel.run("let before = 7;").ok();
+    for depth in [100, 500] {
+        let code = format!("let deep = {}1{};", "Some(".repeat(depth), ")".repeat(depth));
+        let outcome = kernel.run(&code);
+        let ended = outcome.reply["ename"].as_str().unwrap_or_default().to_owned();
+        assert!(ended != "ProcessEnded" && ended != "KernelError", "{depth}: {ended}");
+    }
+    assert_eq!(kernel.run("before").ok(), "7");
+}
+
+#[test]
 fn deep_code_ends_in_an_answer_or_an_error_and_the_session_lives() {
     let kernel = Kernel::start();
     kernel.run("let before = 7;").ok();
@@ -40,7 +62,7 @@ fn deep_code_ends_in_an_answer_or_an_error_and_the_session_lives() {
         format!("{}1{}", "{".repeat(5_000), "}".repeat(5_000)),
         format!("{}1{}", "[".repeat(300_000), "]".repeat(300_000)),
         format!("if true {{ 0 }} {} else {{ 2 }}", "else if true { 1 } ".repeat(10_000)),
-        format!("let f = {} 1;", "|x: i32| ".repeat(3_000)),
+        format!("let f = {} 1;", "|x: i32| ".repeat(1_000)),
         format!("let t = true{};", " && true".repeat(50_000)),
         "&".repeat(1_000_000),
         format!("m!({}{})", "(".repeat(20_000), ")".repeat(20_000)),
@@ -96,6 +118,32 @@ fn a_panic_of_the_kernels_own_ends_its_request_and_nothing_else() {
     let outcome = kernel.run("println!(\"{}{}\", \"bad\", \"word\"); kept.iter().sum::<i32>()");
     assert_eq!(outcome.ok(), "6");
     assert!(outcome.stream("stderr").contains("some output is missing here"), "{outcome:#?}");
+    // The one that finds the types of a cell's variables, before the cell runs.
+    let (error, _) = kernel.run("println!(\"ran\"); let panic_in_types = 1;").failure();
+    assert!(error.starts_with("KernelError") && error.contains("a test asked for this"), "{error}");
+    kernel.run("panic_in_types").failure();
+    // Before the cell's code is looked at.
+    let (error, _) = kernel.run("let panic_in_queue = 1;").failure();
+    assert!(error.starts_with("KernelError"), "{error}");
+    // While it runs, also where it asks the user; and when it has run. What it took another value for is not read as the old.
+    kernel.run("let other = String::from(\"other\");").ok();
+    for code in [
+        "let other = vec![1_u8]; println!(\"{}\", other.len()); let panic_in_run = 1;",
+        "let other = vec![1_u8]; let panic_in_run = input(\"?\");",
+        "let other = vec![1_u8]; let panic_in_end = 1;",
+    ] {
+        let id = kernel.send_cell(code);
+        let (error, _) = kernel.outcome(&id).failure();
+        assert!(error.starts_with("KernelError"), "{code}: {error}");
+        let (_, traceback) = kernel.run("other").failure();
+        assert!(traceback.contains("`other` was lost when the kernel itself failed in ["), "{traceback}");
+        assert_eq!(kernel.run("kept.len()").ok(), "3");
+        kernel.run("let other = String::from(\"other\");").ok();
+    }
+    // In a display of a cell's.
+    let outcome = kernel.run("display(&df!(\"panic_in_display\" => [1])?); kept.len()");
+    assert_eq!(outcome.ok(), "3");
+    assert!(outcome.stream("stderr").contains("a display is missing here"), "{outcome:#?}");
     let reply = kernel.ask(&kernel.shell, "complete_request", &json!({"code": "kep", "cursor_pos": 3}));
     assert!(reply["matches"].to_string().contains("kept"), "{reply}");
     assert_eq!(kernel.run("kept").ok(), "[1, 2, 3]");
@@ -155,6 +203,16 @@ fn what_was_finished_before_a_cell_failed_is_kept() {
         kernel.run("let mut list = Vec::new(); list.push(1_u8); let sum: u8 = list.iter().sum(); sum").ok(),
         "1"
     );
+    // A cell that cannot be divided says what it does not keep.
+    let outcome = kernel.run("let one = 1; let late; late = 5; Err(\"no\")?;");
+    outcome.failure();
+    assert!(outcome.stream("stderr").contains("can only be kept whole: `one`, `late`"), "{outcome:#?}");
+    kernel.run("one").failure();
+    // Patterns, and a variable that another one borrows from.
+    kernel
+        .run("struct Point { x: i32, y: i32 } let Point { x: px, y: py } = Point { x: 1, y: 2 }; let [first, .., last] = [1, 2, 3]; let Some(q) = Some(4) else { panic!() }; Err(\"no\")?;")
+        .failure();
+    assert_eq!(kernel.run("(px, py, first, last, q)").ok(), "(1, 2, 1, 3, 4)");
     // Many of them.
     let many: String = (0..60).map(|n| format!("let m{n} = {n};\n")).collect();
     kernel.run(&format!("{many}Err(\"no\")?;")).failure();
