@@ -57,7 +57,8 @@ impl Bundle {
     /// # Errors
     /// One sentence with the command that mends it.
     pub(crate) fn check_compiler(&mut self) -> anyhow::Result<()> {
-        let output = Command::new(&self.rustc).arg("-vV").output();
+        // Not in the notebook's folder, whose rust-toolchain.toml may name a compiler of a stranger's.
+        let output = Command::new(&self.rustc).arg("-vV").current_dir("/").output();
         let found = output.with_context(|| format!("{} cannot be run; {MEND}", self.rustc.display()))?;
         let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         if found != self.about.rustc.trim() {

@@ -110,7 +110,7 @@ fn sys_prefix() -> anyhow::Result<PathBuf> {
             return Ok(folder.into());
         }
     }
-    let output = Command::new("python3").args(["-c", "import sys; print(sys.prefix)"]).output();
+    let output = Command::new("python3").args(["-I", "-c", "import sys; print(sys.prefix)"]).output();
     let output = output.context("--sys-prefix: python3 cannot be run; use --prefix")?;
     if !output.status.success() {
         bail!("--sys-prefix: python3 does not say its prefix; use --prefix");

@@ -178,7 +178,8 @@ impl Compiler {
 
 /// The real compiler behind rustup's proxy, which costs tens of milliseconds a call.
 pub(crate) fn behind_proxy(rustc: &Path) -> PathBuf {
-    let sysroot = Command::new(rustc).args(["--print", "sysroot"]).output();
+    // Not in the notebook's folder: see `Bundle::check_compiler`.
+    let sysroot = Command::new(rustc).args(["--print", "sysroot"]).current_dir("/").output();
     let found = sysroot.ok().filter(|output| output.status.success()).map(|output| {
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).join("bin").join("rustc")
     });
