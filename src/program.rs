@@ -15,7 +15,7 @@ pub(crate) fn find_in(name: &str, search_path: &OsStr) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(runs)
 }
 
-/// As [`find_in`], on this process's own `PATH`.
+/// As `find_in`, on this process's own `PATH`.
 pub fn find(name: &str) -> Option<PathBuf> {
     find_in(name, &std::env::var_os("PATH")?)
 }
