@@ -73,8 +73,7 @@ fn what_a_cell_logs_is_kept() {
     kernel.run("run.log_parameters(vec![(String::from(\"depth\"), 3)])?").ok();
     kernel.run("run.log_parameter(\"augmented\", true)?; run.log_parameter(\"model\", \"mine\")?").ok();
     kernel.run("run.complete()?").ok();
-    let frame = kernel
-        .run("study.runs()?.select([\"parameters.fraction\", \"parameters.depth\", \"parameters.model\"])?");
+    let frame = kernel.run("study.runs()?.select([\"fraction\", \"depth\", \"model\"])?");
     let text = frame.ok();
     assert!(text.contains("0.3") && text.contains('3') && text.contains("mine"), "{text}");
     // A store of one's own, opened and closed in a cell.
