@@ -179,7 +179,28 @@ fn scratch() -> tempfile::TempDir {
     fs::write(run.join("meta.yaml"), meta).unwrap();
     fs::write(run.join("metrics/loss"), "1700000000001 0.5 1\n").unwrap();
     fs::copy(root().join("tests/exchange/sagemaker.csv"), path.join("trials.csv")).unwrap();
+    own_data(path);
     folder
+}
+
+/// A table of customers, some more of them, and images of leaves of two kinds.
+fn own_data(path: &Path) {
+    let row = |i: usize| format!("c{i},{},{}", 20 + i % 50, ["north", "south", "west"][i % 3]);
+    let customers: String = (0..120).map(|i| format!("{},{}\n", row(i), ["no", "yes"][i % 2])).collect();
+    fs::write(path.join("customers.csv"), format!("name,age,region,churned\n{customers}")).unwrap();
+    let more: String = (0..10).map(|i| row(i) + "\n").collect();
+    fs::write(path.join("new.csv"), format!("name,age,region\n{more}")).unwrap();
+    let save = |folder: &str, side: u32, at: usize| {
+        let shade = |x: u32, y: u32| image::Luma([((x * 7 + y * 13 + at as u32 * 31) % 256) as u8]);
+        let image = image::GrayImage::from_fn(side, side, shade);
+        fs::create_dir_all(path.join(folder)).unwrap();
+        image.save(path.join(folder).join(format!("{at}.png"))).unwrap();
+    };
+    for at in 0..30 {
+        save("leaves/oak", 28, at);
+        save("leaves/birch", 28, at + 100);
+    }
+    (0..3).for_each(|at| save("found-today", 40, at));
 }
 
 /// Runs a line in a shell, with the program under test first on the path and nobody at the keyboard.
