@@ -185,18 +185,19 @@ fn scratch() -> tempfile::TempDir {
 
 /// A table of customers, some more of them, and images of leaves of two kinds.
 fn own_data(path: &Path) {
-    let row = |i: usize| format!("c{i},{},{}", 20 + i % 50, ["north", "south", "west"][i % 3]);
+    let row =
+        |i: usize| format!("c{i},{},{},{}", 5550100 + i, 20 + i % 50, ["north", "south", "west"][i % 3]);
     let customers: String = (0..120).map(|i| format!("{},{}\n", row(i), ["no", "yes"][i % 2])).collect();
-    fs::write(path.join("customers.csv"), format!("name,age,region,churned\n{customers}")).unwrap();
+    fs::write(path.join("customers.csv"), format!("name,phone,age,region,churned\n{customers}")).unwrap();
     let more: String = (0..10).map(|i| row(i) + "\n").collect();
-    fs::write(path.join("new.csv"), format!("name,age,region\n{more}")).unwrap();
+    fs::write(path.join("new.csv"), format!("name,phone,age,region\n{more}")).unwrap();
     let save = |folder: &str, side: u32, at: usize| {
         let shade = |x: u32, y: u32| image::Luma([((x * 7 + y * 13 + at as u32 * 31) % 256) as u8]);
         let image = image::GrayImage::from_fn(side, side, shade);
         fs::create_dir_all(path.join(folder)).unwrap();
         image.save(path.join(folder).join(format!("{at}.png"))).unwrap();
     };
-    for at in 0..30 {
+    for at in 0..12 {
         save("leaves/oak", 28, at);
         save("leaves/birch", 28, at + 100);
     }
