@@ -93,9 +93,10 @@ class Session:
         return seconds
 
     def ask(self, method, code):
-        """Sends a request of another kind (`complete`, `inspect`)."""
+        """Sends a request of another kind (`complete`, `inspect`, `is_complete`)."""
         started = time.perf_counter()
-        self.answer(getattr(self.client, method)(code, len(code)))
+        arguments = [code] if method == "is_complete" else [code, len(code)]
+        self.answer(getattr(self.client, method)(*arguments))
         return time.perf_counter() - started
 
     def cpu(self):
@@ -197,7 +198,19 @@ def measure_completion(sessions):
             time.sleep(0.5)
             result["glisten_busy"] = [session.ask(method, code) for method, code in questions]
             session.answer(busy)
+            methods = ["complete", "inspect", "is_complete"]
+            result["glisten_long"] = [session.ask(method, code) for code in long_texts() for method in methods]
     return result
+
+
+def long_texts():
+    """Code of up to 1 MB, flat and deep."""
+    megabyte = 1_000_000
+    pieces = ["(", "+1", ".abs()", "fn f(a: &u8) -> u8 { *a }\n", "let abc = vec![1, 2, 3];\n"]
+    yield from (("1.5" + piece * (megabyte // len(piece))) for piece in pieces)
+    yield from ("let a = 1 + 2;\n" * lines + "a." for lines in (10_000, 20_000))
+    yield "".join(f"let v{line} = vec![{line}];\n" for line in range(20_000)) + "v19999."
+    yield from ("f(" * 3_000, "let x: " + "Vec<" * 300, "-" * 3_000 + "a", '"' + "x" * megabyte)
 
 
 def items(count):
