@@ -157,7 +157,7 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
             "1 + 1": cell(0.15, 1.5, 0.1) },
         "starts": { "glisten": [1.0], "evcxr": [20.0], "first_let": [0.5], "tenth_let": [0.4] },
         "long": { "early": [0.4, 0.5], "late": [0.42, 0.5] },
-        "completion": { "glisten": [0.001], "glisten_busy": [0.4], "evcxr": [0.2] },
+        "completion": { "glisten": [0.001], "glisten_busy": [0.4], "glisten_long": [0.1, 0.2], "evcxr": [0.2] },
     });
     let rows = kernel::rows(&measured, Some(&serde_json::json!({ "dep_cpu": 1800.0, "cores": 2 }))).unwrap();
     let met = |case: &str| {
@@ -172,6 +172,7 @@ fn the_kernels_rows_compare_with_evcxr_and_with_bare_rustc() {
     assert_eq!(met("first let of a DataFrame, over the tenth"), Some(false));
     assert_eq!(met("cell 500 after 100 items, over cell 5"), Some(true));
     assert_eq!(met("completion, the longest"), Some(false));
+    assert_eq!(met("the same of code of up to 1 MB, the longest"), Some(true));
     let first = rows.iter().find(|row| row.case() == "start to first result, with the first :dep").unwrap();
     assert_eq!(serde_json::to_value(first).unwrap()["peer"], 920.0);
     let alone = serde_json::to_value(kernel::rows(&measured, None).unwrap()).unwrap();
